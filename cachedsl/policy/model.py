@@ -1,0 +1,293 @@
+"""The typed policy: what a YAML policy means, with every default in place.
+
+Everything here is frozen, hashable and comparable. Nothing here reads text; `load.py` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import attrs
+from attrs import field, frozen
+
+from cachedsl.diagnostics import Span
+
+if TYPE_CHECKING:
+    from cachedsl.runtime.attach import Cached
+
+Always = Literal["always"]
+SignalName = Literal["residual", "hidden_states"]
+PredictMethod = Literal["copy", "taylor"]
+CfgMode = Literal["auto", "fused", "separate"]
+
+
+@frozen
+class Unset:
+    """The value of a key that a `stacks` entry leaves alone."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET = Unset()
+
+
+@frozen
+class Compute:
+    """How many blocks of every stack always run, at its front and at its back."""
+
+    front: int = 8
+    back: int = 0
+
+
+@frozen
+class Warmup:
+    """Steps at the head of the run that are computed in full; with `interval` k, only every k-th of them."""
+
+    steps: int = 8
+    interval: int = 1
+
+
+@frozen
+class Accumulated:
+    """A bound on the sum of measured values; `never` makes it a budget for the whole run."""
+
+    limit: float
+    reset: Literal["on_compute", "never"] = "on_compute"
+
+
+@frozen
+class Reuse:
+    """When a step may be reused. `threshold` `always` measures nothing; 0 computes every step."""
+
+    threshold: float | Always = 0.08
+    signal: SignalName = "residual"
+    max_total: int | None = None
+    max_continuous: int | None = None
+    max_accumulated: Accumulated | None = None
+
+
+@frozen
+class Predict:
+    """How a reused result is approximated. `order` is read by `taylor` alone."""
+
+    method: PredictMethod = "copy"
+    order: int = 1
+
+
+@frozen
+class Refresh:
+    """Drop all history before step `at` (0-based), or before every multiple of `at` when `repeat`."""
+
+    at: int
+    repeat: bool = False
+
+
+@frozen
+class Cfg:
+    """How classifier-free guidance reaches the transformer, and whether its branches decide together."""
+
+    mode: CfgMode = "auto"
+    order: Literal["cond_first", "uncond_first"] = "cond_first"
+    decision: Literal["per_branch", "follow_first"] = "per_branch"
+
+
+@frozen
+class BitMask:
+    """A literal step mask: `bits` is a string of 0 and 1, 1 = compute; its length is the run's step count."""
+
+    bits: str
+    otherwise: Literal["dynamic", "static"] = "dynamic"
+
+
+@frozen
+class RunsMask:
+    """Runs of computed and reused steps in turn, computed first; a longer run is completed with computed steps."""
+
+    compute: tuple[int, ...] = field(converter=tuple)
+    cache: tuple[int, ...] = field(converter=tuple)
+    otherwise: Literal["dynamic", "static"] = "dynamic"
+
+
+@frozen
+class AtMask:
+    """The computed steps, by index from 0; every other step is a 0 of the mask."""
+
+    at: tuple[int, ...] = field(converter=tuple)
+    otherwise: Literal["dynamic", "static"] = "dynamic"
+
+
+Mask = BitMask | RunsMask | AtMask
+
+
+@frozen
+class StackPolicy:
+    """What governs one stack of one transformer, defaults and overrides resolved."""
+
+    compute: Compute = Compute()
+    warmup: Warmup = Warmup()
+    tail: int = 0
+    reuse: Reuse = Reuse()
+    predict: Predict = Predict()
+    steps: Mask | None = None
+    refresh: Refresh | None = None
+
+
+@frozen
+class PartialCompute:
+    front: int | Unset = UNSET
+    back: int | Unset = UNSET
+
+
+@frozen
+class PartialWarmup:
+    steps: int | Unset = UNSET
+    interval: int | Unset = UNSET
+
+
+@frozen
+class PartialReuse:
+    threshold: float | Always | Unset = UNSET
+    signal: SignalName | Unset = UNSET
+    max_total: int | None | Unset = UNSET
+    max_continuous: int | None | Unset = UNSET
+    max_accumulated: Accumulated | None | Unset = UNSET
+
+
+@frozen
+class PartialPredict:
+    method: PredictMethod | Unset = UNSET
+    order: int | Unset = UNSET
+
+
+@frozen
+class StackOverride:
+    """One entry of `stacks`: only what it names is set, key by key; the rest is `UNSET`."""
+
+    compute: PartialCompute | Unset = UNSET
+    warmup: PartialWarmup | Unset = UNSET
+    tail: int | Unset = UNSET
+    reuse: PartialReuse | Unset = UNSET
+    predict: PartialPredict | Unset = UNSET
+    steps: Mask | None | Unset = UNSET
+    refresh: Refresh | None | Unset = UNSET
+
+
+_PARTIALS = (PartialCompute, PartialWarmup, PartialReuse, PartialPredict)
+T = TypeVar("T")
+
+
+def overlay(base: T, partial: Any) -> T:
+    """Return `base` with every field that `partial` sets, nested partials merged key by key."""
+    changes: dict[str, Any] = {}
+    for attribute in attrs.fields(type(partial)):
+        value = getattr(partial, attribute.name)
+        if value is UNSET:
+            continue
+        nested = isinstance(value, _PARTIALS)
+        changes[attribute.name] = overlay(getattr(base, attribute.name), value) if nested else value
+    return attrs.evolve(base, **changes)  # type: ignore[misc, no-any-return]
+
+
+@frozen(eq=False)
+class Origin:
+    """Where a policy's keys were written; findings that come after loading point there.
+
+    `spans` maps key paths such as `("reuse", "threshold")` to the place of their value.
+    """
+
+    file: str
+    spans: Mapping[tuple[str, ...], Span]
+
+    def span(self, *path: str) -> Span:
+        """Return the place of `path`, else of the nearest enclosing key, else the head of the file."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.spans:
+                return self.spans[path[:length]]
+        return Span(self.file)
+
+
+@frozen
+class Policy:
+    """A whole policy. Load one with `cachedsl.load_policy`; `apply` it to a pipeline or a transformer."""
+
+    name: str = "policy"
+    description: str = ""
+    compute: Compute = Compute()
+    warmup: Warmup = Warmup()
+    tail: int = 0
+    reuse: Reuse = Reuse()
+    predict: Predict = Predict()
+    cfg: Cfg = Cfg()
+    steps: Mask | None = None
+    refresh: Refresh | None = None
+    stacks: tuple[tuple[str, StackOverride], ...] = field(default=(), converter=tuple)
+    version: Literal[1] = 1
+    origin: Origin | None = field(default=None, eq=False, repr=False)
+
+    def span(self, *path: str) -> Span:
+        """Return where the value at `path` was written, for findings that come after loading."""
+        return self.origin.span(*path) if self.origin else Span(self.name)
+
+    def for_stack(self, transformer: str, stack: str) -> StackPolicy:
+        """Return what governs block list `stack` of pipeline component `transformer`.
+
+        A key of `stacks` matches the list's own name or `transformer.stack`. Matching entries are laid over the
+        policy in order of specificity: short globs first, exact names last (LANGUAGE: an exact name beats a glob,
+        a longer glob a shorter one).
+        """
+        names = [a.name for a in attrs.fields(StackPolicy)]
+        resolved = StackPolicy(**{name: getattr(self, name) for name in names})
+        for _, override in sorted(self._matches(transformer, stack), key=lambda match: specificity(match[0])):
+            resolved = overlay(resolved, override)
+        return resolved
+
+    def _matches(self, transformer: str, stack: str) -> list[tuple[str, StackOverride]]:
+        return [(key, value) for key, value in self.stacks if matches_stack(key, transformer, stack)]
+
+    @classmethod
+    def from_notation(cls, text: str) -> Policy:
+        """Read compact notation such as `F8B0_W4MC3_R0.12_T1`. Raises `PolicyError` that points at the column."""
+        from cachedsl.policy.notation import parse_notation
+
+        return parse_notation(text)
+
+    @property
+    def notation(self) -> str:
+        """This policy in compact notation. Raises `CachedslError` when the notation cannot express it."""
+        from cachedsl.policy.notation import to_notation
+
+        return to_notation(self)
+
+    def expand(self) -> Policy:
+        """Return the same policy with every shorthand and default written out; compiles to the same plan."""
+        from cachedsl.policy.dump import expand
+
+        return expand(self)
+
+    def to_yaml(self) -> str:
+        """Write YAML that loads as an equal policy."""
+        from cachedsl.policy.dump import to_yaml
+
+        return to_yaml(self)
+
+    def apply(self, target: Any, num_inference_steps: int | None = None) -> Cached:
+        """Attach this policy to a diffusers pipeline or to a bare transformer; see `cachedsl.runtime.attach.attach`."""
+        from cachedsl.runtime.attach import attach
+
+        return attach(self, target, num_inference_steps=num_inference_steps)
+
+
+def specificity(key: str) -> tuple[bool, int]:
+    """Order `stacks` keys: globs before exact names, short before long."""
+    return (not any(c in key for c in "*?["), len(key))
+
+
+def matches_stack(key: str, transformer: str, stack: str) -> bool:
+    """Tell whether a `stacks` key names this block list, by its own name or as `transformer.stack`."""
+    return fnmatchcase(stack, key) or fnmatchcase(f"{transformer}.{stack}", key)
