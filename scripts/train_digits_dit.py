@@ -134,7 +134,9 @@ def train_dit(steps: int, minutes: float) -> None:
 
     def save(step: int) -> None:
         partial = checkpoint.with_suffix(".part")
-        torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "step": step}, partial)
+        torch.save(
+            {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "ema": ema, "step": step}, partial
+        )
         partial.replace(checkpoint)
 
     average = 0.0
@@ -185,7 +187,9 @@ def build_pipeline() -> DiTPipeline:
         solver_order=1,
         algorithm_type="dpmsolver++",
     )
-    pipe = DiTPipeline(transformer=model.eval(), vae=vae.eval(), scheduler=scheduler, id2label={i: str(i) for i in range(10)})
+    pipe = DiTPipeline(
+        transformer=model.eval(), vae=vae.eval(), scheduler=scheduler, id2label={i: str(i) for i in range(10)}
+    )
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -233,7 +237,11 @@ def export() -> None:
         "training_steps": step,
         "batch": 96,
         "parameters": sum(p.numel() for p in loaded.transformer.parameters()),
-        "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__, "python": platform.python_version()},
+        "versions": {
+            "torch": torch.__version__,
+            "diffusers": diffusers.__version__,
+            "python": platform.python_version(),
+        },
         "measured": measured,
     }
     (TARGET / "measured.json").write_text(json.dumps(facts, indent=2) + "\n")
