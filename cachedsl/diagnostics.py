@@ -52,7 +52,7 @@ class CachedslError(Exception):
 class PolicyError(CachedslError):
     """A policy or adapter file does not hold; carries every finding, in file order."""
 
-    diagnostics: tuple[Diagnostic, ...] = field(converter=tuple)
+    diagnostics: tuple[Diagnostic, ...] = field(converter=tuple[Diagnostic, ...])
 
     def __str__(self) -> str:
         return "\n".join(d.render() for d in self.diagnostics)

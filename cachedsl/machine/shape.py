@@ -22,5 +22,5 @@ class StackShape:
 class ModelShape:
     """All stacks, in execution order; `label` is what reports call the model."""
 
-    stacks: tuple[StackShape, ...] = field(converter=tuple)
+    stacks: tuple[StackShape, ...] = field(converter=tuple[StackShape, ...])
     label: str = "model"

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from cachedsl.diagnostics import Span
 
 if TYPE_CHECKING:
-    from cachedsl.runtime.attach import Cached
+    from cachedsl.runtime.session import Cached
 
 Always = Literal["always"]
 SignalName = Literal["residual", "hidden_states"]
@@ -154,9 +154,9 @@ class PartialWarmup:
 class PartialReuse:
     threshold: float | Always | Unset = UNSET
     signal: SignalName | Unset = UNSET
-    max_total: int | None | Unset = UNSET
-    max_continuous: int | None | Unset = UNSET
-    max_accumulated: Accumulated | None | Unset = UNSET
+    max_total: int | Unset | None = UNSET
+    max_continuous: int | Unset | None = UNSET
+    max_accumulated: Accumulated | Unset | None = UNSET
 
 
 @frozen
@@ -174,8 +174,8 @@ class StackOverride:
     tail: int | Unset = UNSET
     reuse: PartialReuse | Unset = UNSET
     predict: PartialPredict | Unset = UNSET
-    steps: Mask | None | Unset = UNSET
-    refresh: Refresh | None | Unset = UNSET
+    steps: Mask | Unset | None = UNSET
+    refresh: Refresh | Unset | None = UNSET
 
 
 _PARTIALS = (PartialCompute, PartialWarmup, PartialReuse, PartialPredict)
@@ -191,7 +191,7 @@ def overlay(base: T, partial: Any) -> T:
             continue
         nested = isinstance(value, _PARTIALS)
         changes[attribute.name] = overlay(getattr(base, attribute.name), value) if nested else value
-    return attrs.evolve(base, **changes)  # type: ignore[misc, no-any-return]
+    return attrs.evolve(base, **changes)  # type: ignore[misc]
 
 
 @frozen(eq=False)

@@ -1,0 +1,37 @@
+"""`cachedsl`: the commands, each imported when it is called, so that `cachedsl check` starts without torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+from cachedsl import __version__
+
+COMMANDS = {
+    "check": "cachedsl.cli.check",
+    "demo": "cachedsl.cli.demo",
+    "explain": "cachedsl.cli.explain",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is looked up, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="cachedsl")
+def main() -> None:
+    """Feature caching for diffusion transformers, as checked-in policies.
+
+    Exit status: 0 fine, 1 findings, 2 wrong use.
+    """

@@ -1,0 +1,111 @@
+"""Compile a policy for a model and a step count. Pure: the same arguments give the same plan."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from cachedsl.diagnostics import Diagnostic, PolicyError, in_file_order
+from cachedsl.machine.masks import MaskMismatch, resolve_mask
+from cachedsl.machine.plan import Plan, StackPlan, Unit
+from cachedsl.machine.shape import ModelShape, StackShape
+from cachedsl.machine.table import step_table
+from cachedsl.policy.model import UNSET, Policy, StackPolicy, matches_stack, specificity
+
+
+def compile_policy(policy: Policy, shape: ModelShape, num_inference_steps: int | None) -> Plan:
+    """Work out units, masks and the step table.
+
+    Args:
+        policy: the policy.
+        shape: the model's block lists, in execution order.
+        num_inference_steps: the run's step count, None where it is not known.
+
+    Raises:
+        PolicyError: the policy does not fit the model or the step count; all findings at once.
+    """
+    findings = [*_fit_findings(policy, shape), *_step_findings(policy, shape, num_inference_steps)]
+    if findings:
+        raise PolicyError(in_file_order(findings))
+    stacks = [_stack_plan(policy, stack, num_inference_steps) for stack in shape.stacks]
+    return Plan(policy.name, shape.label, num_inference_steps, policy.cfg, stacks)
+
+
+def check_fit(policy: Policy, shape: ModelShape) -> None:
+    """Check what can be checked of a policy on a model before the step count is known. Raises `PolicyError`."""
+    findings = _fit_findings(policy, shape)
+    if findings:
+        raise PolicyError(in_file_order(findings))
+
+
+def _stack_plan(policy: Policy, shape: StackShape, num_steps: int | None) -> StackPlan:
+    resolved = policy.for_stack(shape.transformer, shape.name)
+    front, back = resolved.compute.front, resolved.compute.back
+    if front + back >= shape.blocks:
+        note = f"runs in full: {front} front and {back} back blocks leave none of its {shape.blocks}"
+        return StackPlan(shape, resolved, shape.blocks, 0, (), note=note)
+    mask = None
+    if resolved.steps is not None and num_steps is not None:
+        mask = resolve_mask(resolved.steps, num_steps)
+    plan = StackPlan(shape, resolved, front, back, (Unit(0, front, shape.blocks - back),), mask)
+    return plan if num_steps is None else evolve(plan, table=step_table(plan, num_steps))
+
+
+def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
+    """Findings of LANGUAGE §6.5 that need no step count."""
+    found = []
+    listed = ", ".join(stack.qualified for stack in shape.stacks)
+    for key, _ in policy.stacks:
+        if not any(matches_stack(key, stack.transformer, stack.name) for stack in shape.stacks):
+            message = f"stacks: {key!r} matches no stack of {shape.label}"
+            found.append(Diagnostic("unknown-stack", message, policy.span("stacks", key), f"its stacks are {listed}"))
+    full = {stack: policy.for_stack(stack.transformer, stack.name).compute for stack in shape.stacks}
+    full = {stack: compute for stack, compute in full.items() if compute.front + compute.back >= stack.blocks}
+    for stack, compute in full.items():
+        asked = _who_asked(policy, stack)
+        if not asked and len(full) < len(shape.stacks):
+            continue
+        message = (
+            f"compute: {compute.front} front and {compute.back} back blocks always run, but {stack.qualified} of "
+            f"{shape.label} has {stack.blocks}, so nothing could be reused"
+        )
+        hint = f"front and back together must be at most {stack.blocks - 1}"
+        found.append(Diagnostic("too-many-blocks", message, policy.span(*asked, "compute"), hint))
+    return found
+
+
+def _who_asked(policy: Policy, stack: StackShape) -> tuple[str, ...]:
+    """Return the path of the `stacks` entry that sets `compute` for this stack, or nothing."""
+    keys = [
+        key
+        for key, override in policy.stacks
+        if override.compute is not UNSET and matches_stack(key, stack.transformer, stack.name)
+    ]
+    return ("stacks", max(keys, key=specificity)) if keys else ()
+
+
+def _step_findings(policy: Policy, shape: ModelShape, num_steps: int | None) -> list[Diagnostic]:
+    """Findings that need the step count, or its absence."""
+    found = []
+    for stack in shape.stacks:
+        resolved = policy.for_stack(stack.transformer, stack.name)
+        if num_steps is None:
+            found += _needs_count(policy, resolved)
+        elif resolved.steps is not None:
+            try:
+                resolve_mask(resolved.steps, num_steps)
+            except MaskMismatch as error:
+                hint = "write a mask for this count, or use runs, which adapt"
+                found.append(Diagnostic("mask-length", f"steps: {error}", policy.span("steps"), hint))
+    return list(dict.fromkeys(found))
+
+
+def _needs_count(policy: Policy, resolved: StackPolicy) -> list[Diagnostic]:
+    hint = "give num_inference_steps, or start the run with its step count"
+    found = []
+    if resolved.tail:
+        message = f"tail: {resolved.tail} needs the run's step count, which is not known"
+        found.append(Diagnostic("unknown-step-count", message, policy.span("tail"), hint))
+    if resolved.steps is not None:
+        message = "steps: a mask needs the run's step count, which is not known"
+        found.append(Diagnostic("unknown-step-count", message, policy.span("steps"), hint))
+    return found

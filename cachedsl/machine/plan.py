@@ -1,0 +1,110 @@
+"""A plan: what a policy comes to on one model, as units and a step table."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attrs import field, frozen
+
+from cachedsl.machine.events import Verdict
+from cachedsl.machine.shape import StackShape
+from cachedsl.policy.model import Cfg, StackPolicy
+
+UnitKind = Literal["middle", "pruned", "back"]
+
+
+@frozen
+class Unit:
+    """Blocks `start` to `stop - 1` of a stack, computed or reused as a whole."""
+
+    index: int
+    start: int
+    stop: int
+    kind: UnitKind = "middle"
+
+
+@frozen
+class StepEntry:
+    """What is known of a step before the run: `open` steps are decided by measuring; their reason is empty."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+@frozen
+class StackPlan:
+    """The plan of one block list.
+
+    Attributes:
+        shape: which list, and its block count.
+        policy: what governs it.
+        front: blocks `0` to `front - 1` always run.
+        back: the last `back` blocks always run.
+        units: what is computed or reused as a whole; empty where the stack runs in full.
+        mask: the step mask, resolved for the run's step count where that is known.
+        table: per step what is known beforehand, for a machine that sees every step; None without a step count.
+        note: why the stack runs in full, where it does.
+    """
+
+    shape: StackShape
+    policy: StackPolicy
+    front: int
+    back: int
+    units: tuple[Unit, ...] = field(converter=tuple[Unit, ...])
+    mask: str | None = None
+    table: tuple[StepEntry, ...] | None = None
+    note: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.shape.name
+
+    @property
+    def transformer(self) -> str:
+        return self.shape.transformer
+
+    @property
+    def blocks(self) -> int:
+        return self.shape.blocks
+
+    @property
+    def measures(self) -> bool:
+        """Whether any step could ever ask for a measurement."""
+        static_mask = self.policy.steps is not None and self.policy.steps.otherwise == "static"
+        return bool(self.units) and self.policy.reuse.threshold not in ("always", 0) and not static_mask
+
+
+@frozen
+class Plan:
+    """A policy on a model for a step count (None where it is not known)."""
+
+    policy_name: str
+    model: str
+    num_inference_steps: int | None
+    cfg: Cfg
+    stacks: tuple[StackPlan, ...] = field(converter=tuple[StackPlan, ...])
+
+    def stack(self, transformer: str, name: str) -> StackPlan:
+        """Return the plan of one block list; raises KeyError where there is none."""
+        for stack in self.stacks:
+            if (stack.transformer, stack.name) == (transformer, name):
+                return stack
+        raise KeyError(f"{transformer}.{name}")
+
+    def to_text(self) -> str:
+        """Render for a terminal."""
+        from cachedsl.machine.render import to_text
+
+        return to_text(self)
+
+    def to_json(self) -> str:
+        """Render as stable, indented JSON, meant to be committed as a golden file."""
+        from cachedsl.machine.render import to_json
+
+        return to_json(self)
+
+    def to_mermaid(self) -> str:
+        """Render the machine as a Mermaid state diagram."""
+        from cachedsl.machine.render import to_mermaid
+
+        return to_mermaid(self)

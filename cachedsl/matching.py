@@ -1,0 +1,141 @@
+"""Know which models there are: adapters, read from `adapters/*.yaml` and matched by transformer class name.
+
+An adapter is data: per transformer class its block lists in execution order, the pattern of their blocks, and how its
+pipelines run classifier-free guidance. Declared facts are verified at run time against the actual tensors.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import cattrs
+import yaml
+from attrs import field, frozen
+from cattrs.v import transform_error
+
+from cachedsl.diagnostics import CachedslError
+from cachedsl.machine.shape import ModelShape, StackShape
+from cachedsl.patterns import PATTERNS, Stream
+
+
+class UnsupportedModel(CachedslError):
+    """No adapter knows this model."""
+
+
+class AdapterError(CachedslError):
+    """An adapter file does not hold."""
+
+
+@frozen
+class StackAdapter:
+    """One block list: the pattern of its blocks, and the arguments that carry the streams where they differ."""
+
+    pattern: str
+    hidden: str = "hidden_states"
+    encoder: str = "encoder_hidden_states"
+
+    @property
+    def names(self) -> Mapping[Stream, str]:
+        return {"hidden": self.hidden, "encoder": self.encoder}
+
+
+@frozen
+class TransformerAdapter:
+    """One transformer class. `cfg` is what its pipelines do with guidance on; `stacks` are in execution order."""
+
+    cfg: Literal["fused", "separate"]
+    stacks: dict[str, StackAdapter]
+
+
+@frozen
+class Adapter:
+    """One family. `models` are published models: component, block list, block count; for `explain` and golden plans."""
+
+    family: str
+    transformers: dict[str, TransformerAdapter]
+    models: dict[str, dict[str, dict[str, int]]] = field(factory=dict)
+
+    def shape(self, model: str | None = None) -> ModelShape:
+        """Return the shape of one of `models`, the first by default."""
+        label = model or next(iter(self.models))
+        stacks = [
+            StackShape(path, blocks, component)
+            for component, lists in self.models[label].items()
+            for path, blocks in lists.items()
+        ]
+        return ModelShape(stacks, label)
+
+
+@lru_cache(maxsize=1)
+def load_adapters() -> tuple[Adapter, ...]:
+    """Read the bundled adapters, in the order of their file names.
+
+    Raises:
+        AdapterError: a file has an unknown key, a missing one, a wrong type or an unknown pattern.
+    """
+    folder = files("cachedsl.adapters")
+    paths = sorted((p for p in folder.iterdir() if p.name.endswith(".yaml")), key=lambda p: p.name)
+    return tuple(read_adapter(path.read_text(encoding="utf-8"), path.name) for path in paths)
+
+
+def read_adapter(text: str, name: str) -> Adapter:
+    """Read one adapter from YAML; `name` stands in messages. Raises `AdapterError`."""
+    tree: Any = yaml.safe_load(text)
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    try:
+        adapter: Adapter = converter.structure(tree, Adapter)
+    except Exception as error:
+        raise AdapterError(f"{name}: " + "; ".join(transform_error(error))) from error
+    for class_name, transformer in adapter.transformers.items():
+        for path, stack in transformer.stacks.items():
+            if stack.pattern not in PATTERNS:
+                raise AdapterError(
+                    f"{name}: {class_name}.{path}: unknown pattern {stack.pattern!r}; the patterns are "
+                    f"{', '.join(PATTERNS)}"
+                )
+    return adapter
+
+
+def match_transformer(class_names: Sequence[str]) -> TransformerAdapter | None:
+    """Return the adapter of the first class in `class_names` (a class and its bases, nearest first) that has one."""
+    known = {name: adapter for family in load_adapters() for name, adapter in family.transformers.items()}
+    return next((known[name] for name in class_names if name in known), None)
+
+
+def supported_families() -> tuple[str, ...]:
+    return tuple(adapter.family for adapter in load_adapters())
+
+
+@frozen
+class NamedModel:
+    """A family, or one published model of it, as named on the command line."""
+
+    adapter: Adapter
+    model: str
+
+    def shape(self) -> ModelShape:
+        return self.adapter.shape(self.model)
+
+
+def find_adapter(name: str) -> NamedModel:
+    """Find a model by family, by published model, or by transformer class.
+
+    Raises:
+        UnsupportedModel: nothing has that name; the message lists what there is.
+    """
+    names: dict[str, NamedModel] = {}
+    for adapter in load_adapters():
+        first = next(iter(adapter.models))
+        for key in (adapter.family, *adapter.transformers):
+            names[key.lower()] = NamedModel(adapter, first)
+        names.update({model.lower(): NamedModel(adapter, model) for model in adapter.models})
+    if name.lower() in names:
+        return names[name.lower()]
+    near = difflib.get_close_matches(name.lower(), names, n=1)
+    guess = f", did you mean {near[0]!r}?" if near else ";"
+    listed = ", ".join(f"{a.family} ({', '.join(a.models)})" for a in load_adapters())
+    raise UnsupportedModel(f"no adapter is called {name!r}{guess} there are: {listed}")

@@ -1,0 +1,28 @@
+"""What a predictor is: computed results in, an approximation of a skipped result out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+
+
+class Predictor(ABC):
+    """Approximates one stream of one unit. It is told every computed result and never sees a reused one."""
+
+    @abstractmethod
+    def update(self, value: torch.Tensor, position: float) -> None:
+        """Take the result computed at `position` (the run's step index) as the newest anchor.
+
+        Args:
+            value: the residual `(batch, tokens, channels)`, kept by reference and never changed.
+            position: strictly larger than that of the anchor before.
+        """
+
+    @abstractmethod
+    def predict(self, position: float) -> torch.Tensor:
+        """Return the approximation at `position`, in the anchors' shape and dtype. Needs at least one anchor."""
+
+    @abstractmethod
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Return every tensor that is held, for the accounting of memory."""

@@ -1,0 +1,149 @@
+"""Attach a policy to a diffusers pipeline or to a bare transformer."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from torch import nn
+
+from cachedsl.machine.compile import check_fit, compile_policy
+from cachedsl.machine.shape import ModelShape, StackShape
+from cachedsl.matching import TransformerAdapter, UnsupportedModel, match_transformer, supported_families
+from cachedsl.policy.model import Policy
+from cachedsl.runtime.errors import AlreadyAttached
+from cachedsl.runtime.executor import Executor
+from cachedsl.runtime.objects import base_class, get_handle, is_specialised, restore, set_handle, specialise
+from cachedsl.runtime.session import Cached, Session
+
+Matched = list[tuple[str, nn.Module, TransformerAdapter]]
+
+
+def attach(policy: Policy, target: Any, num_inference_steps: int | None = None) -> Cached:
+    """Attach `policy`; everything is checked before anything is changed.
+
+    Args:
+        policy: the policy.
+        target: a diffusers pipeline, whose runs are its calls, or a transformer.
+        num_inference_steps: for a bare transformer, the steps of every run; runs then begin and end by themselves.
+            Without it, delimit them with `with cached.run(steps=...)`. A pipeline knows its own.
+
+    Returns:
+        The handle; `remove()` it or use it in a `with` statement.
+
+    Raises:
+        UnsupportedModel: no adapter knows any transformer of the target.
+        AlreadyAttached: the target, or a transformer in it, runs under a policy already.
+        PolicyError: the policy does not fit the model.
+    """
+    is_pipeline = not isinstance(target, nn.Module) and hasattr(target, "components") and callable(target)
+    if is_pipeline and num_inference_steps is not None:
+        raise TypeError("num_inference_steps is for bare transformers; a pipeline is told at each call")
+    matched = _match(target, is_pipeline)
+    _refuse_attached(target, matched)
+    shape = _shape(target, matched)
+    check_fit(policy, shape)
+    if not is_pipeline and num_inference_steps is not None:
+        compile_policy(policy, shape, num_inference_steps)
+    session = Session(
+        policy=policy,
+        label=base_class(target).__name__,
+        compile=functools.partial(compile_policy, policy, shape),
+        declared_cfg=matched[0][2].cfg,
+        scheduler=(lambda: getattr(target, "scheduler", None)) if is_pipeline else (lambda: None),
+        steps=num_inference_steps,
+    )
+    session.executors = [Executor(session, name, module, adapter) for name, module, adapter in matched]
+    for executor in session.executors:
+        executor.attach()
+    if is_pipeline:
+        _scope_calls(target, session)
+    cached = Cached(session, lambda: _detach(target, session))
+    for owner in (target, *(module for _, module, _ in matched)):
+        set_handle(owner, cached)
+    return cached
+
+
+def attached(target: Any) -> Cached | None:
+    """Return the handle of the policy that is attached to this pipeline or transformer, or None."""
+    handle: Cached | None = get_handle(target)
+    return handle
+
+
+def _detach(target: Any, session: Session) -> None:
+    for executor in session.executors:
+        executor.detach()
+    restore(target)
+
+
+def _match(target: Any, is_pipeline: bool) -> Matched:
+    """Find the transformers of `target` that an adapter knows, in the order of its components."""
+    if not is_pipeline and not isinstance(target, nn.Module):
+        raise UnsupportedModel(
+            f"apply() takes a diffusers pipeline or a transformer (torch.nn.Module), got {type(target).__name__}"
+        )
+    candidates = target.components if is_pipeline else {"transformer": target}
+    modules = {name: module for name, module in candidates.items() if isinstance(module, nn.Module)}
+    found: Matched = []
+    for name, module in modules.items():
+        adapter = match_transformer([cls.__name__ for cls in base_class(module).__mro__])
+        if adapter is not None:
+            found.append((name, module, adapter))
+    if not found:
+        seen = ", ".join(f"{name}: {base_class(module).__name__}" for name, module in modules.items()) or "no modules"
+        raise UnsupportedModel(
+            f"no adapter knows a transformer of {base_class(target).__name__} ({seen}); families with an adapter: "
+            f"{', '.join(supported_families())}; nothing was changed"
+        )
+    return found
+
+
+def _refuse_attached(target: Any, matched: Matched) -> None:
+    for name, module in [("", target), *((name, module) for name, module, _ in matched)]:
+        holder = attached(module)
+        if holder is not None or is_specialised(module):
+            what = (
+                f"{base_class(target).__name__}.{name}"
+                if name and module is not target
+                else base_class(target).__name__
+            )
+            policy = f"policy {holder.policy.name!r}" if holder else "a policy"
+            raise AlreadyAttached(
+                f"{what} already runs under {policy}; call remove() on its handle, or cachedsl.attached(...).remove(), "
+                "first; nothing was changed"
+            )
+
+
+def _shape(target: Any, matched: Matched) -> ModelShape:
+    stacks = []
+    for name, module, adapter in matched:
+        for path in adapter.stacks:
+            blocks = _block_list(module, path)
+            stacks.append(StackShape(path, len(blocks), name))
+    return ModelShape(stacks, base_class(target).__name__)
+
+
+def _block_list(module: nn.Module, path: str) -> nn.ModuleList:
+    try:
+        blocks = module.get_submodule(path)
+    except AttributeError:
+        blocks = None
+    if not isinstance(blocks, nn.ModuleList):
+        raise UnsupportedModel(
+            f"the adapter of {base_class(module).__name__} names the block list {path!r}, but the model has no "
+            "ModuleList there; nothing was changed"
+        )
+    return blocks
+
+
+def _scope_calls(pipe: Any, session: Session) -> None:
+    """Let every call of this one pipeline object be a run."""
+    base = type(pipe)
+    original = base.__call__
+
+    @functools.wraps(original)
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
+        with session.run():
+            return original(self, *args, **kwargs)
+
+    specialise(pipe, {"__call__": __call__})

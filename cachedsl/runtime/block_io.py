@@ -1,0 +1,119 @@
+"""Read the streams out of a block's arguments, and write them in the block's own output form."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+from attrs import define, field, frozen
+
+from cachedsl.patterns import Pattern, Stream
+from cachedsl.runtime.errors import PatternMismatch
+
+Streams = dict[Stream, torch.Tensor | None]
+
+
+@frozen
+class Form:
+    """How one block returned its streams: a bare tensor, or a tuple in which some places may be None."""
+
+    is_tuple: bool
+    absent: frozenset[Stream] = frozenset()
+
+
+@lru_cache(maxsize=512)
+def _positions(block_class: type) -> Mapping[str, int]:
+    """Return the position of every parameter of `forward`, without `self`."""
+    forward: Any = block_class.forward  # type: ignore[attr-defined]
+    return {name: place for place, name in enumerate(list(inspect.signature(forward).parameters)[1:])}
+
+
+@define
+class BlockIO:
+    """The I/O of the blocks of one list, as the adapter declares it, checked against what comes.
+
+    Attributes:
+        pattern: which streams go in and out.
+        names: the argument that carries each stream.
+        label: the list's name, for messages.
+        forms: the output form of every block seen so far, by index.
+    """
+
+    pattern: Pattern
+    names: Mapping[Stream, str]
+    label: str
+    forms: dict[int, Form] = field(factory=dict)
+    _outputs: Streams = field(factory=dict)
+
+    def read(self, index: int, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Streams:
+        """Return the input streams of a call, `(batch, tokens, channels)` each, None where the caller passes none."""
+        streams: Streams = {}
+        for stream in self.pattern.inputs:
+            name = self.names[stream]
+            if name in kwargs:
+                value = kwargs[name]
+            else:
+                place = _positions(block.__class__).get(name)
+                if place is None:
+                    raise self._mismatch(index, block, f"takes `{name}`", "its forward has no argument of that name")
+                value = args[place] if place < len(args) else None
+            if stream == "hidden" and not isinstance(value, torch.Tensor):
+                raise self._mismatch(index, block, f"takes a tensor `{name}`", f"a call with {_describe(value)}")
+            streams[stream] = value if isinstance(value, torch.Tensor) else None
+        return streams
+
+    def check_chain(self, index: int, block: Any, streams: Streams) -> None:
+        """Refuse a pattern whose streams arrive crosswise: the block before returned them in the other order."""
+        hidden, encoder = self._outputs.get("hidden"), self._outputs.get("encoder")
+        taken = streams.get("hidden")
+        if taken is not None and encoder is not None and taken is encoder and taken is not hidden:
+            declared = f"returns ({', '.join(self.pattern.outputs)})"
+            raise self._mismatch(index - 1, block, declared, "the streams in the other order")
+
+    def unwrap(self, index: int, block: Any, output: Any) -> Streams:
+        """Split a block's output into streams, remember its form, and check both against the pattern."""
+        names = self.pattern.outputs
+        declared = "returns a tensor" if len(names) == 1 else f"returns ({', '.join(names)})"
+        if isinstance(output, torch.Tensor):
+            parts: tuple[Any, ...] = (output,)
+        elif isinstance(output, (tuple, list)):
+            parts = tuple(output)
+        else:
+            raise self._mismatch(index, block, declared, _describe(output))
+        if len(parts) != len(names) or not all(p is None or isinstance(p, torch.Tensor) for p in parts):
+            raise self._mismatch(index, block, declared, _describe(output))
+        streams: Streams = dict(zip(names, parts, strict=True))
+        if streams["hidden"] is None:
+            raise self._mismatch(index, block, declared, _describe(output))
+        absent = frozenset(name for name, part in streams.items() if part is None)
+        self.forms[index] = Form(not isinstance(output, torch.Tensor), absent)
+        self._outputs = streams
+        return streams
+
+    def wrap(self, index: int, streams: Streams) -> Any:
+        """Return `streams` as block `index` itself would."""
+        form = self.forms[index]
+        if not form.is_tuple:
+            return streams["hidden"]
+        return tuple(None if name in form.absent else streams.get(name) for name in self.pattern.outputs)
+
+    def forget_outputs(self) -> None:
+        """Let go of the last block's output, at the end of a forward."""
+        self._outputs = {}
+
+    def _mismatch(self, index: int, block: Any, declared: str, came: str) -> PatternMismatch:
+        return PatternMismatch(
+            f"{self.label}[{index}] ({type(block).__name__}): the adapter declares pattern {self.pattern.name}, "
+            f"which {declared}, but what came is {came}; correct the pattern in the adapter"
+        )
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)} ({', '.join(_describe(v) for v in value)})"
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,127 @@
+"""Which step and which CFG branch a transformer call belongs to, from the best source there is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Literal
+
+from attrs import define, field, frozen
+
+from cachedsl.policy.model import Cfg
+from cachedsl.runtime.errors import CfgMismatch
+
+FUSED_BRANCH = "cond_uncond"
+_BRANCHES = {"cond_first": ("cond", "uncond"), "uncond_first": ("uncond", "cond")}
+
+
+@frozen
+class CallContext:
+    """What a pipeline says about a call through diffusers' `cache_context`."""
+
+    name: str
+    step_index: int | None = None
+    num_inference_steps: int | None = None
+
+
+@frozen
+class Call:
+    """One transformer call: the run's step index from 0, and the CFG branch."""
+
+    step: int
+    branch: str
+
+
+@define
+class Clock:
+    """Places every call of one run. It serves all transformers of a pipeline, so steps are the run's own.
+
+    The branch is the name in the pipeline's `cache_context`, else counted: where the scheduler shows the step, calls
+    are told apart by their order within it; elsewhere they alternate as `cfg` says. The step is the context's index,
+    else the scheduler's, else the count of this branch's calls. Calls are counted as they are: a separate-CFG family
+    that runs without guidance makes one call a step, and one branch.
+
+    Attributes:
+        cfg: the policy's.
+        declared: what the adapter says of the family, for `cfg: auto`.
+        scheduler: the pipeline's, or None for a bare transformer.
+        steps: the run's step count where the caller gave one.
+    """
+
+    cfg: Cfg
+    declared: Literal["fused", "separate"]
+    scheduler: Any = None
+    steps: int | None = None
+    _calls: Counter[str] = field(factory=Counter)
+    _unnamed: int = 0
+    _at: tuple[int, int] = (-1, 0)
+    _named_at: tuple[int, str] | None = None
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The branches that are expected where the pipeline does not name its calls, in order."""
+        mode = self.declared if self.cfg.mode == "auto" else self.cfg.mode
+        return (FUSED_BRANCH,) if mode == "fused" else _BRANCHES[self.cfg.order]
+
+    def locate(self, context: CallContext | None) -> Call:
+        """Return the step and branch of the call that is about to be made.
+
+        Raises:
+            CfgMismatch: the policy's explicit `cfg` contradicts the pipeline's own names.
+        """
+        index = context.step_index if context is not None else None
+        if index is None:
+            index = self._scheduler_index()
+        call = self._unnamed_call(index) if context is None else self._named_call(context.name, index)
+        self._calls[call.branch] += 1
+        return call
+
+    def num_steps(self, context: CallContext | None) -> int | None:
+        """Return the run's step count: the context's, the caller's, else the scheduler's from its begin index."""
+        if context is not None and context.num_inference_steps is not None:
+            return context.num_inference_steps
+        if self.steps is not None:
+            return self.steps
+        timesteps = getattr(self.scheduler, "timesteps", None)
+        return None if timesteps is None else len(timesteps) - self._begin_index()
+
+    def finished(self) -> bool:
+        """Tell whether every branch that was expected or seen has had all its steps."""
+        named = self._unnamed == 0
+        expected = tuple(self._calls) if named else self.branches
+        return self.steps is not None and bool(expected) and all(self._calls[b] >= self.steps for b in expected)
+
+    def _named_call(self, branch: str, index: int | None) -> Call:
+        step = self._calls[branch] if index is None else index
+        if self.cfg.mode == "separate" and branch == FUSED_BRANCH:
+            raise CfgMismatch(
+                f"cfg: separate, but the pipeline runs all CFG branches in one call, which it names '{branch}'; "
+                "set cfg: auto or fused"
+            )
+        if self.cfg.mode == "fused" and self._named_at is not None:
+            other_step, other = self._named_at
+            if other_step == step and other != branch:
+                raise CfgMismatch(
+                    f"cfg: fused, but the pipeline calls the transformer once per CFG branch ('{other}', '{branch}'); "
+                    "set cfg: auto or separate"
+                )
+        self._named_at = (step, branch)
+        return Call(step, branch)
+
+    def _unnamed_call(self, index: int | None) -> Call:
+        names = self.branches
+        if index is None:
+            step, place = divmod(self._unnamed, len(names))
+        else:
+            place = self._at[1] + 1 if self._at[0] == index else 0
+            step, self._at = index, (index, place)
+        self._unnamed += 1
+        return Call(step, names[place] if place < len(names) else f"branch_{place + 1}")
+
+    def _begin_index(self) -> int:
+        return getattr(self.scheduler, "begin_index", None) or 0
+
+    def _scheduler_index(self) -> int | None:
+        if self.scheduler is None or not hasattr(self.scheduler, "step_index"):
+            return None
+        index = self.scheduler.step_index
+        return 0 if index is None else int(index) - self._begin_index()

@@ -1,0 +1,29 @@
+"""What can go wrong while a policy is attached."""
+
+from __future__ import annotations
+
+from cachedsl.diagnostics import CachedslError
+
+
+class AlreadyAttached(CachedslError):
+    """The pipeline, or one of its transformers, already runs under a policy."""
+
+
+class ConcurrentRun(CachedslError):
+    """A second run was started on a pipeline object whose first run has not ended."""
+
+
+class PatternMismatch(CachedslError):
+    """A block takes or returns something other than its adapter declares."""
+
+
+class CfgMismatch(CachedslError):
+    """The policy's `cfg` contradicts what the pipeline does."""
+
+
+class SkippedBlock(CachedslError):
+    """The model's own loop left a unit without calling its last block, so the unit has no result."""
+
+
+class StillRunning(CachedslError):
+    """`remove()` was called from inside the transformer's forward."""

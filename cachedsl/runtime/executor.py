@@ -1,0 +1,188 @@
+"""Drive one transformer: its forward begins and ends the step, its block lists ask what to do with each block."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from cachedsl.matching import TransformerAdapter
+from cachedsl.patterns import PATTERNS
+from cachedsl.runtime.block_io import BlockIO
+from cachedsl.runtime.clock import Call, CallContext
+from cachedsl.runtime.objects import restore, specialise
+from cachedsl.runtime.stacks import conduct, release
+from cachedsl.runtime.step import StackStep
+
+if TYPE_CHECKING:
+    from cachedsl.runtime.run import Run
+    from cachedsl.runtime.session import Session
+
+
+class StackSlot:
+    """One block list of one transformer while a policy is attached."""
+
+    def __init__(self, executor: Executor, path: str, blocks: nn.ModuleList, io: BlockIO) -> None:
+        self.executor = executor
+        self.path = path
+        self.blocks = blocks
+        self.io = io
+        self._step: StackStep | None = None
+        self._pass = 0
+        self._last = -1
+
+    def conducting(self) -> bool:
+        return self.executor.conducting()
+
+    def begin(self) -> None:
+        """Start the list's first pass of this forward."""
+        self._pass, self._last = 0, -1
+        self._step = self.executor.start_step(self, 0)
+
+    def end(self) -> None:
+        if self._step is not None:
+            self.executor.end_step(self, self._step, self._pass)
+        self.drop()
+
+    def drop(self) -> None:
+        self._step = None
+        self.io.forget_outputs()
+
+    def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Answer one call of the model's loop; a list that is entered again has one machine per pass."""
+        if index <= self._last and self._step is not None:
+            self.executor.end_step(self, self._step, self._pass)
+            self._pass += 1
+            self._step = self.executor.start_step(self, self._pass)
+        self._last = index
+        if self._step is None:
+            return block(*args, **kwargs)
+        return self._step.call_block(index, block, args, kwargs)
+
+
+class Executor:
+    """Attaches to one transformer and knows it only through its adapter.
+
+    Args:
+        session: the attachment that it is part of.
+        component: the pipeline's name of the transformer.
+        transformer: the model.
+        adapter: what its block lists are called and how their blocks take and return streams.
+    """
+
+    def __init__(self, session: Session, component: str, transformer: nn.Module, adapter: TransformerAdapter) -> None:
+        self.session = session
+        self.component = component
+        self.transformer = transformer
+        self.slots = [self._slot(path, stack.pattern, stack.names) for path, stack in adapter.stacks.items()]
+        self.context: CallContext | None = None
+        self._run: Run | None = None
+        self._call: Call | None = None
+        self._thread: int | None = None
+        self._handles: list[Any] = []
+
+    def _slot(self, path: str, pattern: str, names: Mapping[Any, str]) -> StackSlot:
+        blocks = self.transformer.get_submodule(path)
+        assert isinstance(blocks, nn.ModuleList), "matching has checked the lists"
+        return StackSlot(self, path, blocks, BlockIO(PATTERNS[pattern], names, f"{self.component}.{path}"))
+
+    def attach(self) -> None:
+        """Swap the block lists' classes and register the hooks."""
+        self._handles = [
+            self.transformer.register_forward_pre_hook(self._before, prepend=True, with_kwargs=True),
+            self.transformer.register_forward_hook(self._after, always_call=True),
+        ]
+        for slot in self.slots:
+            conduct(slot.blocks, slot)
+        listens = hasattr(type(self.transformer), "cache_context")
+        specialise(self.transformer, {"cache_context": self._listener()} if listens else {}, self._without_hooks)
+
+    def detach(self) -> None:
+        """Put everything back as it was."""
+        restore(self.transformer)
+        for slot in self.slots:
+            release(slot.blocks)
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def conducting(self) -> bool:
+        return self._run is not None and self._thread == threading.get_ident()
+
+    def abandon(self) -> None:
+        """Forget the forward that an exception left."""
+        self._run = self._call = self._thread = None
+        for slot in self.slots:
+            slot.drop()
+
+    def start_step(self, slot: StackSlot, passage: int) -> StackStep | None:
+        """Begin a step of `slot`, or return None where its stack runs in full anyway."""
+        assert self._run is not None
+        assert self._call is not None
+        return self._run.start_step(self.component, slot.path, passage, self._call, slot.io)
+
+    def end_step(self, slot: StackSlot, step: StackStep, passage: int) -> None:
+        assert self._run is not None
+        assert self._call is not None
+        self._run.end_step(self.component, slot.path, passage, self._call, step)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if self.conducting():  # the last forward of this thread was left by a KeyboardInterrupt
+            self.session.fail("interrupted")
+        run = self.session.run_for_call()
+        if run is None:
+            return
+        call = run.begin_call(self.context)
+        self._run, self._call, self._thread = run, call, threading.get_ident()
+        for slot in self.slots:
+            slot.begin()
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _after(self, module: nn.Module, args: Any, output: Any) -> None:
+        if not self.conducting():
+            return
+        run = self._run
+        assert run is not None
+        if output is None:  # the hook is called on an exception too, and then there is no output
+            self.session.fail("exception in the transformer")
+            return
+        try:
+            for slot in self.slots:
+                slot.end()
+        except BaseException:
+            self.session.fail("exception at the end of a step")
+            raise
+        self._run = self._call = self._thread = None
+        self.session.call_ended(run)
+
+    def _listener(self) -> Any:
+        """Return a `cache_context` that also tells the executor what the pipeline says of the call."""
+        executor = self
+        original: Any = type(self.transformer).cache_context  # type: ignore[attr-defined]
+
+        @contextmanager
+        def cache_context(self: nn.Module, name: str, **facts: Any) -> Iterator[None]:
+            previous = executor.context
+            executor.context = CallContext(name, facts.get("step_index"), facts.get("num_inference_steps"))
+            try:
+                with original(self, name, **facts):
+                    yield
+            finally:
+                executor.context = previous
+
+        cache_context.__doc__ = original.__doc__
+        return cache_context
+
+    def _without_hooks(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return a module's state without the two hooks, for copies and pickles."""
+        ours = {handle.id for handle in self._handles}
+        cleaned = dict(state)
+        for key, value in state.items():
+            if key.startswith(("_forward_hooks", "_forward_pre_hooks")):
+                cleaned[key] = type(value)((k, v) for k, v in value.items() if k not in ours)
+        return cleaned

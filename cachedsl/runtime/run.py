@@ -1,0 +1,99 @@
+"""One run: the machines of every stack and branch, from the first transformer call to the end of the pipeline's."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from attrs import define, field
+
+from cachedsl.machine.events import Failed, RunEnded
+from cachedsl.machine.plan import Plan
+from cachedsl.runtime.block_io import BlockIO
+from cachedsl.runtime.clock import Call, CallContext, Clock
+from cachedsl.runtime.driver import Driver
+from cachedsl.runtime.step import StackStep
+from cachedsl.trace import RunRecord
+
+if TYPE_CHECKING:
+    from cachedsl.runtime.session import Session
+
+MachineKey = tuple[str, str, int, str]
+Outcome = Literal["compute", "reuse"]
+
+
+@define(eq=False)
+class Run:
+    """Holds what lives as long as one run.
+
+    Attributes:
+        session: the attachment.
+        number: counts the runs since attaching, from 0.
+        clock: places the calls.
+        explicit: begun by `cached.run` or by the pipeline's call, and ended there; else ended by its last step.
+        thread: calls from other threads are not part of this run.
+        plan: compiled at the first call, when the step count is known.
+    """
+
+    session: Session
+    number: int
+    clock: Clock
+    explicit: bool
+    thread: int = field(factory=threading.get_ident)
+    plan: Plan | None = None
+    num_steps: int | None = None
+    failed: bool = False
+    drivers: dict[MachineKey, Driver] = field(factory=dict)
+    _leaders: dict[tuple[str, str, int], tuple[Call, Outcome]] = field(factory=dict)
+
+    def begin_call(self, context: CallContext | None) -> Call:
+        """Place a transformer call; the first one fixes the step count and compiles the plan."""
+        if self.plan is None:
+            self.num_steps = self.clock.num_steps(context)
+            self.plan = self.session.plan_for(self.num_steps)
+            self.session.trace.append(RunRecord(self.number, self.session.policy.name, self.num_steps))
+        return self.clock.locate(context)
+
+    def start_step(self, component: str, path: str, passage: int, call: Call, io: BlockIO) -> StackStep:
+        """Begin a step of one stack under its branch's own machine."""
+        assert self.plan is not None
+        key = (component, path, passage, call.branch)
+        if key not in self.drivers:
+            self.drivers[key] = Driver(self.plan.stack(component, path), self.num_steps)
+        return StackStep(self.drivers[key], io, call.step, self._leader(key, call))
+
+    def end_step(self, component: str, path: str, passage: int, call: Call, step: StackStep) -> None:
+        """End a step, record it, and let it lead the step's later branches."""
+        label = path if passage == 0 else f"{path}#{passage + 1}"
+        record = step.end(self.number, call.branch, label)
+        self.session.trace.append(record)
+        leader = self._leaders.get((component, path, passage))
+        if leader is None or leader[0].step != call.step:
+            verdict: Outcome = "reuse" if record.outcome == "reused" else "compute"
+            self._leaders[component, path, passage] = (call, verdict)
+
+    def _leader(self, key: MachineKey, call: Call) -> Outcome | None:
+        if self.session.policy.cfg.decision != "follow_first":
+            return None
+        first = self._leaders.get(key[:3])
+        if first is None or first[0].step != call.step or first[0].branch == call.branch:
+            return None
+        return first[1]
+
+    def end(self) -> None:
+        """End every machine and free what they hold."""
+        for driver in self.drivers.values():
+            driver.feed(RunEnded())
+        self.drivers.clear()
+
+    def fail(self, reason: str) -> None:
+        """Leave the run after an exception: nothing that it measured or kept survives."""
+        self.failed = True
+        for driver in self.drivers.values():
+            driver.feed(Failed(reason))
+        self.drivers.clear()
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Return every tensor that the run's machines hold."""
+        return tuple(t for driver in self.drivers.values() for t in driver.tensors())

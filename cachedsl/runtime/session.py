@@ -1,0 +1,217 @@
+"""One attachment: a policy, the transformers that it drives, and the runs that go through them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from attrs import define, field
+
+from cachedsl.machine.plan import Plan
+from cachedsl.policy.model import Policy
+from cachedsl.runtime.clock import Clock
+from cachedsl.runtime.errors import ConcurrentRun, StillRunning
+from cachedsl.runtime.executor import Executor
+from cachedsl.runtime.run import Run
+from cachedsl.runtime.watch import findings
+from cachedsl.summary import Summary, summarise
+from cachedsl.trace import Trace
+
+logger = logging.getLogger("cachedsl")
+
+
+@define(eq=False)
+class Session:
+    """What a policy on one pipeline or bare transformer has in common.
+
+    Attributes:
+        policy: the attached policy.
+        label: the target's class name, for messages.
+        compile: makes the plan for a step count.
+        declared_cfg: what the adapter says of the family.
+        scheduler: returns the pipeline's scheduler, which its user may exchange; None for a bare transformer.
+        steps: runs of a bare transformer begin by themselves and have this many steps.
+    """
+
+    policy: Policy
+    label: str
+    compile: Callable[[int | None], Plan]
+    declared_cfg: Literal["fused", "separate"]
+    scheduler: Callable[[], Any]
+    steps: int | None = None
+    executors: list[Executor] = field(factory=list)
+    trace: Trace = field(factory=Trace)
+    _run: Run | None = None
+    _runs: int = 0
+    _plans: dict[int | None, Plan] = field(factory=dict)
+    _lock: threading.Lock = field(factory=threading.Lock)
+    _told_idle: bool = False
+
+    def plan_for(self, num_steps: int | None) -> Plan:
+        if num_steps not in self._plans:
+            self._plans[num_steps] = self.compile(num_steps)
+        return self._plans[num_steps]
+
+    @contextmanager
+    def run(self, steps: int | None = None) -> Iterator[None]:
+        """Delimit a run: everything that the transformers do inside, on this thread, belongs to it.
+
+        Raises:
+            ConcurrentRun: a run is going on; it is not disturbed.
+        """
+        run = self._begin(steps, explicit=True)
+        try:
+            yield
+        except BaseException as error:
+            if self._run is run:
+                self.fail(type(error).__name__)
+                self._run = None
+            raise
+        self._finish(run)
+
+    def run_for_call(self) -> Run | None:
+        """Return the run that a transformer call on this thread belongs to, or None where it goes uncached."""
+        run = self._run
+        if run is not None:
+            return run if run.thread == threading.get_ident() and not run.failed else None
+        if self.steps is not None:
+            return self._begin(self.steps, explicit=False)
+        if self.scheduler() is None and not self._told_idle:
+            self._told_idle = True
+            logger.warning(
+                "%s was called outside a run, so it ran uncached; use `with cached.run(steps=...)`, or attach with "
+                "num_inference_steps",
+                self.label,
+            )
+        return None
+
+    def call_ended(self, run: Run) -> None:
+        """Take note that a transformer call returned; a run that began by itself ends with its last step."""
+        if not run.explicit and run.clock.finished():
+            self._finish(run)
+
+    def fail(self, reason: str) -> None:
+        """Fail the run in progress and forget all it held; the next one starts afresh."""
+        run = self._run
+        for executor in self.executors:
+            executor.abandon()
+        if run is not None:
+            run.fail(reason)
+            if not run.explicit:
+                self._run = None
+
+    def end_open_run(self) -> None:
+        """End a run that began by itself and has had fewer calls than steps."""
+        run = self._run
+        if run is not None and not run.explicit:
+            self._finish(run)
+
+    @property
+    def current_run(self) -> Run | None:
+        return self._run
+
+    def in_forward(self) -> bool:
+        return any(executor.conducting() for executor in self.executors)
+
+    def _begin(self, steps: int | None, *, explicit: bool) -> Run:
+        with self._lock:
+            if self._run is not None and not self._run.explicit:
+                self._finish(self._run)
+            if self._run is not None:
+                raise ConcurrentRun(
+                    f"{self.label} is already in a run (number {self._run.number}); one attached object runs one call "
+                    "at a time: wait for it, or give each thread a pipeline of its own"
+                )
+            scheduler = self.scheduler()
+            clock = Clock(self.policy.cfg, self.declared_cfg, None if steps is not None else scheduler, steps)
+            self._run = Run(self, self._runs, clock, explicit)
+            self._runs += 1
+            return self._run
+
+    def _finish(self, run: Run) -> None:
+        if self._run is not run:
+            return
+        self._run = None
+        if run.failed:
+            return
+        run.end()
+        for warning in findings(self.trace, run.number, run.plan):
+            self.trace.append(warning)
+            logger.warning("%s: %s", self.label, warning.message)
+
+
+class Cached:
+    """The handle of an attached policy; `remove` it, or use it as a context manager.
+
+    Attributes:
+        policy: the policy that is attached.
+        trace: what happened, step by step, since attaching.
+    """
+
+    def __init__(self, session: Session, detach: Callable[[], None]) -> None:
+        self._session = session
+        self._detach: Callable[[], None] | None = detach
+        self.policy = session.policy
+
+    @property
+    def trace(self) -> Trace:
+        return self._session.trace
+
+    @property
+    def attached(self) -> bool:
+        return self._detach is not None
+
+    def plan(self, num_inference_steps: int | None = None) -> Plan:
+        """Return the plan of a run of so many steps."""
+        return self._session.plan_for(num_inference_steps)
+
+    @contextmanager
+    def run(self, steps: int) -> Iterator[Cached]:
+        """Delimit a run of `steps` steps on a bare transformer; buffers are freed when it ends.
+
+        Raises:
+            ConcurrentRun: a run is going on; it is not disturbed.
+        """
+        with self._session.run(steps):
+            yield self
+
+    def summary(self) -> Summary:
+        """Summarise the last run; prints as a table."""
+        self._session.end_open_run()
+        return summarise(self._session.trace)
+
+    def held_bytes(self) -> int:
+        """Return how many bytes of features are held at this moment; 0 between runs."""
+        run = self._session.current_run
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in run.tensors()} if run else {}
+        return sum(storages.values())
+
+    def remove(self) -> None:
+        """Detach: the model is as it was before. A second call does nothing.
+
+        Raises:
+            StillRunning: called from inside the transformer's forward.
+        """
+        if self._detach is None:
+            return
+        if self._session.in_forward():
+            raise StillRunning("remove() was called from inside the transformer's forward; call it between steps")
+        self._session.end_open_run()
+        self._session.fail("removed")
+        self._detach()
+        self._detach = None
+
+    def __enter__(self) -> Cached:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if exception[0] is not None:
+            self._session.fail("exception")
+        self.remove()
+
+    def __repr__(self) -> str:
+        state = "attached to" if self.attached else "removed from"
+        return f"<cachedsl policy {self.policy.name} {state} {self._session.label}>"

@@ -1,0 +1,149 @@
+"""One pass over one stack in one forward: the machine asked, blocks run or stood in for, the outcome recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from cachedsl.machine.events import (
+    Action,
+    ComputeUnit,
+    Measure,
+    ReuseUnit,
+    StepEnded,
+    StepStarted,
+    StoreAnchor,
+    UnitDone,
+    UnitMeasured,
+    UnitReached,
+)
+from cachedsl.machine.plan import Unit
+from cachedsl.runtime.block_io import BlockIO, Streams
+from cachedsl.runtime.driver import Driver
+from cachedsl.runtime.errors import SkippedBlock
+from cachedsl.signals import SIGNALS, FrontView
+from cachedsl.trace import StepRecord, UnitRecord
+
+
+class StackStep:
+    """Answers the calls of one stack's blocks, in the order in which the model's loop makes them."""
+
+    def __init__(
+        self, driver: Driver, io: BlockIO, step: int, leader: Literal["compute", "reuse"] | None = None
+    ) -> None:
+        self._driver = driver
+        self._plan = driver.plan
+        self._io = io
+        self._step = step
+        self._blocks_run = 0
+        self._front_entry: torch.Tensor | None = None
+        self._front_exit: torch.Tensor | None = None
+        self._unit: Unit | None = None
+        self._decision: ComputeUnit | ReuseUnit | None = None
+        self._entry: Streams = {}
+        self._tap: torch.Tensor | None = None
+        self._records: list[UnitRecord] = []
+        self._starts = {unit.start: unit for unit in self._plan.units}
+        driver.feed(StepStarted(step, leader))
+
+    def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Run block `index`, or return what stands in for it, in the block's own output form."""
+        if index in self._starts:
+            self._reach(self._starts[index], block, args, kwargs)
+        if isinstance(self._decision, ReuseUnit):
+            return self._stand_in(index, block, args, kwargs)
+        return self._run(index, block, args, kwargs)
+
+    def end(self, run: int, branch: str, label: str) -> StepRecord:
+        """End the step and return what became of it; `label` is what the trace calls the stack.
+
+        Raises:
+            SkippedBlock: the loop left a unit before its last block.
+        """
+        if self._unit is not None:
+            first, last = self._unit.start, self._unit.stop - 1
+            raise SkippedBlock(
+                f"{self._io.label}: blocks {first} to {last} are computed or reused as one, but the model's loop ended "
+                f"before block {last}; let `compute` cover the blocks that the call skips"
+            )
+        self._driver.feed(StepEnded())
+        self._io.forget_outputs()
+        units = tuple(self._records)
+        reused = any(unit.outcome == "reused" for unit in units)
+        telling = next((u for u in units if u.outcome == "reused"), units[0] if units else None)
+        return StepRecord(
+            run=run,
+            transformer=self._plan.shape.transformer,
+            stack=label,
+            branch=branch,
+            step=self._step,
+            outcome="reused" if reused else "computed",
+            reason=telling.reason if telling else "no_unit",
+            value=telling.value if telling else None,
+            blocks_run=self._blocks_run,
+            blocks=self._plan.shape.blocks,
+            units=units,
+        )
+
+    def _reach(self, unit: Unit, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Let the machine decide over `unit`, whose first block is about to be called."""
+        features = self._driver.features[unit.index]
+        self._unit = unit
+        self._entry = self._io.read(unit.start, block, args, kwargs)
+        self._tap = self._take_tap()
+        changed = features.shape_changed(self._entry)
+        value = None
+        actions = self._driver.feed(UnitReached(unit.index, changed))
+        if any(isinstance(action, Measure) for action in actions):
+            assert self._tap is not None
+            assert features.reference is not None, "an open unit has an anchor, and anchors keep their tap"
+            value = SIGNALS[self._plan.policy.reuse.signal].measure(self._tap, features.reference)
+            actions = self._driver.feed(UnitMeasured(unit.index, value))
+        self._decision = _decision(actions)
+        outcome: Literal["computed", "reused"] = "reused" if isinstance(self._decision, ReuseUnit) else "computed"
+        self._records.append(UnitRecord(unit.index, outcome, self._decision.reason, value))
+
+    def _take_tap(self) -> torch.Tensor | None:
+        if not self._plan.measures or self._front_entry is None or self._front_exit is None:
+            return None
+        return SIGNALS[self._plan.policy.reuse.signal].tap(FrontView(self._front_entry, self._front_exit))
+
+    def _run(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        streams = self._io.read(index, block, args, kwargs)
+        self._io.check_chain(index, block, streams)
+        if index == 0:
+            self._front_entry = streams["hidden"]
+        output = block(*args, **kwargs)
+        self._blocks_run += 1
+        after = self._io.unwrap(index, block, output)
+        if index == self._plan.front - 1:
+            self._front_exit = after["hidden"]
+        if self._unit is not None and index == self._unit.stop - 1:
+            self._finish(after)
+        return output
+
+    def _stand_in(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        assert self._unit is not None
+        features = self._driver.features[self._unit.index]
+        if index < self._unit.stop - 1:
+            streams: Streams = {**features.values, **self._io.read(index, block, args, kwargs)}
+        else:
+            streams = features.approximate(self._step, self._entry)
+            self._finish(None)
+        return self._io.wrap(index, streams)
+
+    def _finish(self, after: Streams | None) -> None:
+        """Leave the unit; `after` is what it returned where it was computed."""
+        assert self._unit is not None
+        for action in self._driver.feed(UnitDone(self._unit.index)):
+            if isinstance(action, StoreAnchor):
+                assert after is not None, "only a computed unit has an anchor to store"
+                self._driver.features[self._unit.index].store(self._step, self._entry, after, self._tap)
+        self._unit, self._decision, self._entry, self._tap = None, None, {}, None
+
+
+def _decision(actions: tuple[Action, ...]) -> ComputeUnit | ReuseUnit:
+    return next(action for action in actions if isinstance(action, (ComputeUnit, ReuseUnit)))

@@ -1,0 +1,72 @@
+"""Look at a finished run for what should not pass in silence: no reuse, unexpected calls, measurements gone wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from statistics import median
+
+from cachedsl.machine.plan import Plan
+from cachedsl.trace import StepRecord, Trace, WarningRecord
+
+_MEASURED = ("above", "below", "not_finite")
+
+
+def findings(trace: Trace, run: int, plan: Plan | None) -> Iterator[WarningRecord]:
+    """Yield one warning for each thing that makes a run differ from what its policy is for."""
+    steps = trace.steps(run=run)
+    if plan is None or not steps:
+        return
+    yield from _reuse(steps, run, plan)
+    yield from _calls(steps, run, plan)
+    yield from _finite(steps, run)
+
+
+def _reuse(steps: tuple[StepRecord, ...], run: int, plan: Plan) -> Iterator[WarningRecord]:
+    if any(s.outcome == "reused" for s in steps) or all(s.reason in ("exact", "no_unit") for s in steps):
+        return
+    measured = [s.value for s in steps if s.value is not None and math.isfinite(s.value)]
+    if measured:
+        threshold = plan.stacks[0].policy.reuse.threshold
+        yield WarningRecord(
+            run,
+            "no-reuse",
+            f"nothing was reused: {len(measured)} steps were measured, smallest {min(measured):.4g}, median "
+            f"{median(measured):.4g}, threshold {threshold}; raise the threshold, or expect no speed-up here",
+        )
+    else:
+        reasons = ", ".join(sorted({s.reason for s in steps}))
+        yield WarningRecord(
+            run,
+            "no-reuse",
+            f"nothing was reused, and no step was open to it: all {len(steps)} were computed ({reasons}); the policy's "
+            "warmup, tail or mask covers the whole run",
+        )
+
+
+def _calls(steps: tuple[StepRecord, ...], run: int, plan: Plan) -> Iterator[WarningRecord]:
+    """Compare the calls of every branch with the announced step count, summed over a pipeline's transformers."""
+    expected = plan.num_inference_steps
+    if expected is None:
+        return
+    for branch in dict.fromkeys(s.branch for s in steps):
+        seen = len({s.step for s in steps if s.branch == branch})
+        if seen != expected:
+            yield WarningRecord(
+                run,
+                "calls-differ",
+                f"branch {branch} was called on {seen} steps of a run of {expected}; if the pipeline does that on "
+                "purpose (guidance in an interval, an early end), nothing is wrong",
+            )
+
+
+def _finite(steps: tuple[StepRecord, ...], run: int) -> Iterator[WarningRecord]:
+    bad = [s for s in steps if any(u.reason == "not_finite" for u in s.units)]
+    if bad:
+        where = ", ".join(f"{s.stack} {s.branch} step {s.step}" for s in bad[:3])
+        yield WarningRecord(
+            run,
+            "not-finite",
+            f"{len(bad)} measurements were not finite and their steps were computed (first: {where}); the model's "
+            "activations overflow, or a reference was all zeros",
+        )

@@ -1,0 +1,24 @@
+"""Settings for the whole test run: one torch thread a worker, Hypothesis repeatable, no network."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("cachedsl", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
+settings.load_profile("cachedsl")
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason="needs a CUDA device, and there is none")
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(skip)

@@ -1,0 +1,79 @@
+"""The same case on our side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from cachedsl.policy.model import (
+    Accumulated,
+    BitMask,
+    Cfg,
+    Compute,
+    PartialCompute,
+    PartialReuse,
+    Policy,
+    Predict,
+    Refresh,
+    Reuse,
+    StackOverride,
+    Warmup,
+)
+from tests.differential.cases import Case, Result, StepResult
+
+
+def policy_of(case: Case) -> Policy:
+    """Translate the settings."""
+    return Policy(
+        name=case.name,
+        compute=Compute(case.front, case.back),
+        warmup=Warmup(case.warmup, case.warmup_interval),
+        reuse=Reuse(
+            threshold=case.threshold,
+            signal=case.signal,
+            max_total=case.max_total,
+            max_continuous=case.max_continuous,
+            max_accumulated=None if case.max_accumulated is None else Accumulated(case.max_accumulated, "never"),
+        ),
+        predict=Predict() if case.taylor is None else Predict("taylor", case.taylor),
+        cfg=Cfg(
+            case.cfg,
+            "uncond_first" if case.uncond_first else "cond_first",
+            "follow_first" if case.follow_first else "per_branch",
+        ),
+        steps=None if case.mask is None else BitMask(case.mask, case.otherwise),
+        refresh=None if case.refresh_at is None else Refresh(case.refresh_at, case.refresh_repeat),
+        stacks=tuple((stack, _override(changes)) for stack, changes in case.overrides.items()),
+    )
+
+
+def _override(changes: dict[str, Any]) -> StackOverride:
+    compute = {key: changes[key] for key in ("front", "back") if key in changes}
+    reuse = {key: changes[key] for key in ("threshold",) if key in changes}
+    assert compute.keys() | reuse.keys() == changes.keys()
+    return StackOverride(compute=PartialCompute(**compute), reuse=PartialReuse(**reuse))
+
+
+def run_own(case: Case, policy: Policy | None = None) -> Result:
+    """Run `case` under cachedsl; `policy` replaces what its settings mean."""
+    transformer = case.transformer()
+    cached = (policy or policy_of(case)).apply(transformer)
+    outputs = []
+    with cached.run(steps=case.steps):
+        for _, _, arguments in case.calls(transformer):
+            outputs.append(transformer(**arguments, return_dict=False)[0])
+    steps = {}
+    for stack in case.stacks:
+        for branch in case.branches:
+            records = cached.trace.steps(stack=stack, branch=branch)
+            assert [record.step for record in records] == list(range(case.steps)), (stack, branch)
+            steps[stack, branch] = [StepResult(r.outcome == "reused", r.value) for r in records]
+    assert len(cached.trace.steps()) == len(case.stacks) * len(case.branches) * case.steps
+    cached.remove()
+    return Result(steps, outputs)
+
+
+def changed(policy: Policy, **reuse: Any) -> Policy:
+    """Return `policy` with other `reuse` settings."""
+    return attrs.evolve(policy, reuse=attrs.evolve(policy.reuse, **reuse))

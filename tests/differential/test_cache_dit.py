@@ -1,0 +1,250 @@
+"""Agreement with cache-dit 1.5.3, and each deliberate difference from it (the specification's "differential truth").
+
+Agreement means: the same reused steps, the same measured values (1e-5 relative), and the same output of every call
+(1e-5 of the output's largest value), in float32.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import itertools
+
+import attrs
+import pytest
+import torch
+
+from cachedsl.policy.model import Accumulated, Predict
+from tests.differential.cases import Case, Result
+from tests.differential.conftest import Reference
+from tests.differential.own import changed, policy_of, run_own
+
+BUNDLED = str(importlib.resources.files("cachedsl.models") / "digits_dit" / "transformer")
+
+
+def _grid(**fixed: object) -> tuple[Case, ...]:
+    axes = itertools.product(("fused", "separate"), (1, 4, 8), (0, 4), (0.05, 0.1, 0.2))
+    return tuple(
+        Case(name=f"{cfg}-F{front}B{back}-R{at}", cfg=cfg, front=front, back=back, threshold=at, **fixed)
+        for cfg, front, back, at in axes
+    )
+
+
+FLUX = _grid(family="flux", blocks=14)
+DIT = _grid(family="dit", blocks=24, folder=BUNDLED)
+
+MASK = "11110100110010000001"
+FEATURES = (
+    Case(name="threshold-0", threshold=0.0),
+    Case(name="no-warmup", warmup=0, threshold=0.2),
+    Case(name="warmup-interval", warmup=9, warmup_interval=3, threshold=0.2),
+    Case(name="warmup-interval-separate", warmup=8, warmup_interval=2, threshold=0.2, cfg="separate"),
+    Case(name="max-total", threshold=0.2, max_total=5),
+    Case(name="max-total-0", threshold=0.2, max_total=0),
+    Case(name="max-total-separate", threshold=0.2, max_total=4, cfg="separate", back=2),
+    Case(name="max-continuous-1", threshold=0.2, max_continuous=1),
+    Case(name="max-continuous-0", threshold=0.2, max_continuous=0),
+    Case(name="max-continuous-separate", threshold=0.2, max_continuous=2, cfg="separate", back=2),
+    Case(name="both-limits", threshold=0.3, max_total=7, max_continuous=2),
+    Case(name="accumulated", threshold=0.2, max_accumulated=0.8),
+    Case(name="accumulated-separate", threshold=0.2, max_accumulated=1.0, cfg="separate"),
+    Case(name="all-limits", threshold=0.3, max_total=9, max_continuous=3, max_accumulated=1.5, cfg="separate"),
+    Case(name="mask", threshold=0.1, mask=MASK),
+    Case(name="mask-wide", threshold=0.3, mask=MASK, warmup=2),
+    Case(name="mask-limits", threshold=0.3, mask=MASK, warmup=8, max_continuous=2, max_total=6),
+    Case(name="mask-separate", threshold=0.2, mask=MASK, cfg="separate", back=2),
+    Case(name="mask-interval", threshold=0.2, mask="11111100000100000001", warmup=6, warmup_interval=4),
+    Case(name="mask-static", mask=MASK, otherwise="static"),
+    Case(name="mask-static-separate", mask=MASK, otherwise="static", cfg="separate", back=2),
+    Case(name="hidden-states", signal="hidden_states", threshold=0.05),
+    Case(name="hidden-states-separate", signal="hidden_states", threshold=0.07, front=5, back=2, cfg="separate"),
+    Case(name="uncond-first", threshold=0.2, cfg="separate", uncond_first=True, max_total=9),
+    Case(name="refresh", threshold=0.2, refresh_at=9, max_total=4),
+    Case(name="refresh-separate", threshold=0.2, refresh_at=9, cfg="separate", max_accumulated=1.0),
+    Case(name="refresh-repeat", threshold=0.3, warmup=2, refresh_at=6, refresh_repeat=True),
+    Case(name="refresh-repeat-separate", threshold=0.3, warmup=1, refresh_at=5, refresh_repeat=True, cfg="separate"),
+    Case(name="stacks", overrides={"single_transformer_blocks": {"front": 2, "back": 3, "threshold": 0.3}}),
+    Case(name="first-stack", cfg="separate", overrides={"transformer_blocks": {"front": 6, "threshold": 0.2}}),
+    Case(name="taylor-1", taylor=1, warmup=5, threshold=0.3),
+    Case(name="taylor-2", taylor=2, warmup=5, threshold=0.3, back=2),
+    Case(name="taylor-1-separate", taylor=1, warmup=5, threshold=0.2, cfg="separate"),
+    Case(name="taylor-2-gaps", taylor=2, warmup=5, threshold=0.9, mask="11111001100010010001"),
+    Case(name="taylor-3-gaps", taylor=3, warmup=6, threshold=0.9, mask="11111101001000101001", cfg="separate"),
+    Case(name="jump", threshold=0.3, jump_at=11),
+    Case(name="dit-limits", family="dit", blocks=24, threshold=0.2, max_total=8, max_continuous=3),
+    Case(name="dit-mask", family="dit", blocks=24, threshold=0.1, mask=MASK, cfg="separate"),
+    Case(name="dit-taylor-1", family="dit", blocks=24, taylor=1, warmup=5, threshold=0.2, cfg="separate"),
+    Case(name="dit-taylor-2", family="dit", blocks=24, taylor=2, warmup=5, threshold=0.2),
+    Case(name="dit-refresh", family="dit", blocks=24, threshold=0.2, refresh_at=10, cfg="separate"),
+)
+
+LATE_TAYLOR = Case(name="late-taylor", taylor=1, warmup=2, threshold=0.9, max_continuous=1)
+LATE_COPY = attrs.evolve(LATE_TAYLOR, name="late-copy", taylor=None)
+ALWAYS = Case(name="always", threshold=1.0, jump_at=11)
+ALWAYS_LIMITED = Case(name="always-limited", threshold=1.0, max_total=9, max_continuous=2, cfg="separate")
+STATIC_LIMITED = Case(name="static-limited", mask="11110000100001110001", otherwise="static", max_continuous=2)
+STATIC_SCARCE = attrs.evolve(STATIC_LIMITED, name="static-scarce", max_continuous=None, max_total=5)
+BUDGET = Case(name="budget", threshold=0.3, max_accumulated=0.6)
+FOLLOW = Case(name="follow", threshold=0.2, cfg="separate", follow_first=True)
+GROW = Case(name="grow", threshold=0.2, grow_at=9)
+DEVIATIONS = (LATE_TAYLOR, LATE_COPY, ALWAYS, ALWAYS_LIMITED, STATIC_LIMITED, STATIC_SCARCE, BUDGET, FOLLOW, GROW)
+SINGLE = FEATURES + DEVIATIONS
+
+
+def _assert_same_outputs(own: Result, theirs: Result) -> None:
+    assert len(own.outputs) == len(theirs.outputs)
+    for call, (mine, other) in enumerate(zip(own.outputs, theirs.outputs, strict=True)):
+        worst = ((mine - other).abs().max() / other.abs().max()).item()
+        assert worst <= 1e-5, f"call {call}: outputs are {worst:.2g} of the largest value apart"
+
+
+def _assert_same(case: Case, own: Result, theirs: Result) -> None:
+    for key in itertools.product(case.stacks, case.branches):
+        assert own.reused(*key) == theirs.reused(*key), key
+        assert own.values(*key) == pytest.approx(theirs.values(*key), rel=1e-5, abs=0), key
+    _assert_same_outputs(own, theirs)
+
+
+@pytest.mark.parametrize("case", FLUX, ids=lambda case: case.name)
+def test_flux_agrees(case: Case, reference: Reference) -> None:
+    _assert_same(case, run_own(case), reference(FLUX)[case.name])
+
+
+@pytest.mark.parametrize("case", DIT, ids=lambda case: case.name)
+def test_bundled_dit_agrees(case: Case, reference: Reference) -> None:
+    _assert_same(case, run_own(case), reference(DIT)[case.name])
+
+
+@pytest.mark.parametrize("case", FEATURES, ids=lambda case: case.name)
+def test_feature_agrees(case: Case, reference: Reference) -> None:
+    _assert_same(case, run_own(case), reference(SINGLE)[case.name])
+
+
+@pytest.mark.parametrize("grid", [FLUX, DIT], ids=["flux", "dit"])
+def test_the_grid_tells_settings_apart(grid: tuple[Case, ...], reference: Reference) -> None:
+    """The comparisons above are not vacuous: thresholds, stacks and branches lead to different steps."""
+    results = reference(grid)
+    patterns = set()
+    for case in grid:
+        for key in itertools.product(case.stacks, case.branches):
+            reused = results[case.name].reused(*key)
+            assert min(reused, default=case.steps) >= case.warmup
+            patterns.add(tuple(reused))
+    assert len(patterns) >= 12
+    for loose, tight in zip(grid[2::3], grid[::3], strict=True):
+        stack, branch = loose.stacks[0], loose.branches[0]
+        more, fewer = results[loose.name].reused(stack, branch), results[tight.name].reused(stack, branch)
+        assert len(more) > len(fewer)
+        assert len(more) < loose.steps - loose.warmup
+
+
+def test_taylor_needs_two_computed_steps_here_and_four_there(reference: Reference) -> None:
+    """With two computed steps before it, the first reused step copies there and extrapolates here."""
+    results = reference(SINGLE)
+    first, second = LATE_TAYLOR.warmup, LATE_TAYLOR.warmup + 2
+    taylor, copy = run_own(LATE_TAYLOR), run_own(LATE_COPY)
+    for stack in LATE_TAYLOR.stacks:
+        for result in (taylor, copy, results["late-taylor"], results["late-copy"]):
+            assert result.reused(stack, "cond_uncond")[:2] == [first, second]
+    _assert_same(LATE_COPY, copy, results["late-copy"])
+    assert torch.equal(results["late-taylor"].outputs[first], results["late-copy"].outputs[first])
+    apart = (taylor.outputs[first] - copy.outputs[first]).abs().max() / copy.outputs[first].abs().max()
+    assert apart > 1e-3
+
+
+def test_taylor_follows_from_two_steps(reference: Reference) -> None:
+    """What it extrapolates with two anchors is not what four would give: order 2 is cut to order 1 there."""
+    two = attrs.evolve(policy_of(LATE_TAYLOR), predict=Predict("taylor", 2))
+    first = LATE_TAYLOR.warmup
+    one, higher = run_own(LATE_TAYLOR), run_own(LATE_TAYLOR, two)
+    assert torch.equal(one.outputs[first], higher.outputs[first])
+    assert not torch.allclose(one.outputs[first + 2], higher.outputs[first + 2])
+
+
+def test_threshold_of_one_measures_here(reference: Reference) -> None:
+    """There a threshold of 1 or more means always and -1 is recorded; here it is a number like any other."""
+    theirs, own = reference(SINGLE)["always"], run_own(ALWAYS)
+    open_steps = range(ALWAYS.warmup, ALWAYS.steps)
+    for stack in ALWAYS.stacks:
+        assert theirs.reused(stack, "cond_uncond") == list(open_steps)
+        assert set(theirs.values(stack, "cond_uncond").values()) == {-1.0}
+        values = own.values(stack, "cond_uncond")
+        assert list(values) == list(open_steps)
+        assert own.reused(stack, "cond_uncond") == [step for step in open_steps if values[step] < 1.0]
+    assert values[ALWAYS.jump_at] > 1.0
+    before = ALWAYS.jump_at
+    _assert_same_outputs(_head(own, before), _head(theirs, before))
+
+
+def _head(result: Result, calls: int) -> Result:
+    return Result(result.steps, result.outputs[:calls])
+
+
+@pytest.mark.parametrize("case", [ALWAYS, ALWAYS_LIMITED], ids=lambda case: case.name)
+def test_always_is_what_one_means_there(case: Case, reference: Reference) -> None:
+    theirs, own = reference(SINGLE)[case.name], run_own(case, changed(policy_of(case), threshold="always"))
+    for key in itertools.product(case.stacks, case.branches):
+        assert own.reused(*key) == theirs.reused(*key)
+        assert own.values(*key) == {}
+    _assert_same_outputs(own, theirs)
+
+
+def test_limits_hold_against_a_static_mask_here(reference: Reference) -> None:
+    """There a static mask reuses every 0 of the mask, whatever the limits say."""
+    results = reference(SINGLE)
+    zeros = [step for step, bit in enumerate(STATIC_LIMITED.mask or "") if bit == "0"]
+    assert zeros == [4, 5, 6, 7, 9, 10, 11, 12, 16, 17, 18]
+    limited, scarce = run_own(STATIC_LIMITED), run_own(STATIC_SCARCE)
+    for stack in STATIC_LIMITED.stacks:
+        assert results["static-limited"].reused(stack, "cond_uncond") == zeros
+        assert results["static-scarce"].reused(stack, "cond_uncond") == zeros
+        assert limited.reused(stack, "cond_uncond") == [4, 5, 7, 9, 10, 12, 16, 17]
+        assert scarce.reused(stack, "cond_uncond") == zeros[:5]
+    before = 6
+    _assert_same_outputs(_head(limited, before), _head(results["static-limited"], before))
+
+
+def test_accumulated_is_reset_by_a_computed_step_here(reference: Reference) -> None:
+    """There the sum is a budget for the run, which here has to be asked for with `reset: never`."""
+    theirs = reference(SINGLE)["budget"]
+    own = run_own(BUDGET, changed(policy_of(BUDGET), max_accumulated=Accumulated(0.6)))
+    _assert_same(BUDGET, run_own(BUDGET), theirs)
+    for stack in BUDGET.stacks:
+        values = theirs.values(stack, "cond_uncond")
+        spent = [step for step in values if sum(v for s, v in values.items() if s <= step) >= 0.6]
+        assert theirs.reused(stack, "cond_uncond")[-1] <= spent[0] < BUDGET.steps - 3
+        assert own.reused(stack, "cond_uncond")[-1] > spent[0]
+        assert _longest_sum(own, stack) < 0.6 + BUDGET.threshold
+
+
+def _longest_sum(result: Result, stack: str) -> float:
+    """Return the largest sum of measured values between two computed steps."""
+    largest = total = 0.0
+    for step in result.steps[stack, "cond_uncond"]:
+        total = total + (step.value or 0.0) if step.reused else 0.0
+        largest = max(largest, total)
+    return largest
+
+
+def test_follow_first_decides_as_a_shared_measurement_does(reference: Reference) -> None:
+    """There the second branch is given the first one's value; here it follows the verdict and has no value."""
+    theirs, own = reference(SINGLE)["follow"], run_own(FOLLOW)
+    for stack in FOLLOW.stacks:
+        assert theirs.values(stack, "uncond") == theirs.values(stack, "cond")
+        assert own.values(stack, "cond") == pytest.approx(theirs.values(stack, "cond"), rel=1e-5, abs=0)
+        assert own.values(stack, "uncond") == {}
+        for branch in FOLLOW.branches:
+            assert own.reused(stack, branch) == theirs.reused(stack, branch)
+    _assert_same_outputs(own, theirs)
+
+
+def test_changed_shapes_compute_on_both_sides(reference: Reference) -> None:
+    """A step whose batch has another size is recorded as -2 there; here it has no value."""
+    theirs, own = reference(SINGLE)["grow"], run_own(GROW)
+    for stack in GROW.stacks:
+        expected = theirs.values(stack, "cond_uncond")
+        assert expected.pop(GROW.grow_at) == -2.0
+        assert own.values(stack, "cond_uncond") == pytest.approx(expected, rel=1e-5, abs=0)
+        assert own.reused(stack, "cond_uncond") == theirs.reused(stack, "cond_uncond")
+        assert GROW.grow_at not in own.reused(stack, "cond_uncond")
+        assert any(step > GROW.grow_at for step in own.reused(stack, "cond_uncond"))
+    _assert_same_outputs(own, theirs)

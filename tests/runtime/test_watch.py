@@ -1,0 +1,92 @@
+"""A run that does nothing, or something else than planned, says so; the summary adds up."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+
+from cachedsl.policy.model import Compute, Policy, Reuse, Warmup
+from cachedsl.trace import Trace
+from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
+
+
+def test_a_run_without_reuse_warns_with_numbers(caplog: pytest.LogCaptureFixture) -> None:
+    pipe = tiny_pipeline("dit")
+    with (
+        caplog.at_level(logging.WARNING, "cachedsl"),
+        Policy(compute=Compute(1, 0), warmup=Warmup(2), reuse=Reuse(threshold=1e-9)).apply(pipe) as cached,
+    ):
+        call(pipe, 6)
+        (warning,) = cached.trace.warnings()
+        assert warning.code == "no-reuse"
+        assert "nothing was reused: 4 steps were measured" in warning.message
+        assert "threshold 1e-09" in warning.message
+        assert cached.summary().warnings == (warning.message,)
+        assert warning.message in caplog.text
+
+
+def test_a_run_shorter_than_its_warmup_warns() -> None:
+    pipe = tiny_pipeline("dit")
+    with Policy(compute=Compute(1, 0)).apply(pipe) as cached:
+        call(pipe, 4)
+        (warning,) = cached.trace.warnings()
+    assert "no step was open to it: all 4 were computed (no_history, warmup)" in warning.message
+
+
+def test_threshold_zero_is_asked_for_and_does_not_warn() -> None:
+    pipe = tiny_pipeline("dit")
+    with Policy(compute=Compute(1, 0), reuse=Reuse(threshold=0.0)).apply(pipe) as cached:
+        call(pipe, 4)
+        assert cached.trace.warnings() == ()
+
+
+def test_a_run_with_fewer_calls_than_steps_warns() -> None:
+    model = tiny_transformer("dit")
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(threshold="always"))
+    with policy.apply(model) as cached, torch.no_grad():
+        with cached.run(steps=5):
+            for i in range(3):
+                model(**inputs("dit", i, 5))
+        (warning,) = cached.trace.warnings()
+    assert "called on 3 steps of a run of 5" in warning.message
+
+
+def test_measurements_that_are_not_finite_are_computed_and_warned_of() -> None:
+    model = tiny_transformer("dit")
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(threshold=0.5))
+    with policy.apply(model, num_inference_steps=4) as cached, torch.no_grad():
+        for i in range(4):
+            arguments = inputs("dit", i, 4)
+            if i == 2:
+                arguments["hidden_states"] = arguments["hidden_states"] * float("nan")
+            model(**arguments)
+        records = cached.trace.steps()
+        assert records[2].reason == "not_finite"
+        assert records[2].outcome == "computed"
+        assert any(
+            w.code == "not-finite" and "measurements were not finite" in w.message for w in cached.trace.warnings()
+        )
+        again = Trace.from_jsonl(cached.trace.to_jsonl())
+        assert again.to_jsonl() == cached.trace.to_jsonl()
+        assert again.steps()[1] == records[1]
+
+
+def test_the_summary_adds_up_and_prints_a_table() -> None:
+    pipe = tiny_pipeline("flux")
+    policy = Policy(name="half", compute=Compute(1, 0), warmup=Warmup(2), reuse=Reuse(threshold=1e6))
+    with policy.apply(pipe) as cached:
+        call(pipe, 4)
+        summary = cached.summary()
+    total = sum(len(getattr(pipe.transformer, n)) for n in ("transformer_blocks", "single_transformer_blocks")) * 4
+    assert summary.blocks == total
+    assert [(b.stack, b.steps, b.computed, b.reused) for b in summary.branches] == [
+        ("transformer_blocks", 4, 2, 2),
+        ("single_transformer_blocks", 4, 2, 2),
+    ]
+    assert all(b.percentiles is not None and b.percentiles[0] <= b.percentiles[2] for b in summary.branches)
+    text = str(summary)
+    assert "half: run 0, 4 steps" in text
+    assert "transformer.single_transformer_blocks" in text
+    assert f"blocks run: {summary.blocks_run} of {summary.blocks}" in text

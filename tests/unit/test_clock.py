@@ -1,0 +1,82 @@
+"""Every transformer call is placed by the best source there is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cachedsl.policy.model import Cfg
+from cachedsl.runtime.clock import CallContext, Clock
+from cachedsl.runtime.errors import CfgMismatch
+
+
+def placed(clock: Clock, contexts: list[CallContext | None]) -> list[tuple[int, str]]:
+    return [(c.step, c.branch) for c in (clock.locate(context) for context in contexts)]
+
+
+def test_counting_alternates_under_separate_cfg() -> None:
+    clock = Clock(Cfg("separate"), "fused", steps=2)
+    assert placed(clock, [None] * 3) == [(0, "cond"), (0, "uncond"), (1, "cond")]
+    assert not clock.finished()
+    assert placed(clock, [None]) == [(1, "uncond")]
+    assert clock.finished()
+
+
+def test_order_says_which_branch_comes_first() -> None:
+    assert placed(Clock(Cfg("separate", "uncond_first"), "fused"), [None] * 2) == [(0, "uncond"), (0, "cond")]
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [("fused", [(0, "cond_uncond"), (1, "cond_uncond")]), ("separate", [(0, "cond"), (0, "uncond")])],
+)
+def test_auto_takes_the_adapters_word_where_the_pipeline_says_nothing(declared: Any, expected: Any) -> None:
+    assert placed(Clock(Cfg(), declared), [None, None]) == expected
+
+
+def test_names_win_over_counting() -> None:
+    contexts = [CallContext("cond"), CallContext("uncond"), CallContext("cond"), CallContext("uncond_stg")]
+    assert placed(Clock(Cfg(), "fused"), contexts) == [(0, "cond"), (0, "uncond"), (1, "cond"), (0, "uncond_stg")]
+
+
+def test_the_contexts_index_wins_over_the_schedulers() -> None:
+    scheduler = SimpleNamespace(step_index=7, begin_index=None, timesteps=range(20))
+    clock = Clock(Cfg(), "separate", scheduler)
+    assert placed(clock, [CallContext("cond", 3, 9)]) == [(3, "cond")]
+    assert clock.num_steps(CallContext("cond", 3, 9)) == 9
+    assert clock.num_steps(None) == 20
+
+
+def test_the_scheduler_is_read_from_its_begin_index() -> None:
+    scheduler = SimpleNamespace(step_index=None, begin_index=4, timesteps=range(10))
+    clock = Clock(Cfg(), "fused", scheduler)
+    assert clock.num_steps(None) == 6
+    assert placed(clock, [None]) == [(0, "cond_uncond")]
+    scheduler.step_index = 5
+    assert placed(clock, [None]) == [(1, "cond_uncond")]
+
+
+def test_a_separate_family_without_guidance_has_one_branch() -> None:
+    scheduler = SimpleNamespace(step_index=None, begin_index=None, timesteps=range(3))
+    clock = Clock(Cfg(), "separate", scheduler)
+    calls = []
+    for index in (None, 1, 2):
+        scheduler.step_index = index
+        calls += placed(clock, [None])
+    assert calls == [(0, "cond"), (1, "cond"), (2, "cond")]
+
+
+def test_more_calls_in_a_step_than_expected_are_branches_of_their_own() -> None:
+    scheduler = SimpleNamespace(step_index=2, begin_index=0, timesteps=range(3))
+    assert placed(Clock(Cfg(), "fused", scheduler), [None, None]) == [(2, "cond_uncond"), (2, "branch_2")]
+
+
+def test_an_explicit_cfg_that_contradicts_the_names_is_an_error() -> None:
+    with pytest.raises(CfgMismatch, match="cfg: separate"):
+        Clock(Cfg("separate"), "fused").locate(CallContext("cond_uncond"))
+    clock = Clock(Cfg("fused"), "separate")
+    clock.locate(CallContext("cond"))
+    with pytest.raises(CfgMismatch, match="cfg: fused"):
+        clock.locate(CallContext("uncond"))

@@ -1,0 +1,88 @@
+"""Exactness is the test: constants for `copy`, polynomials of its order for `taylor`, affine sequences for each."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachedsl.policy.model import Predict, PredictMethod
+from cachedsl.predictors import PREDICTORS, build_predictor
+
+coefficients = st.lists(st.floats(-2, 2), min_size=1, max_size=6)
+
+
+def polynomial(c: list[float], t: float) -> torch.Tensor:
+    value = sum(a * t**i for i, a in enumerate(c))
+    return torch.tensor([[[value, -value, 0.0]]], dtype=torch.float64).float()
+
+
+def test_the_registry_is_what_policies_may_name() -> None:
+    assert set(PREDICTORS) == set(get_args(PredictMethod))
+
+
+@given(
+    st.floats(-1e3, 1e3),
+    st.sampled_from(sorted(PREDICTORS)),
+    st.integers(1, 5),
+    st.lists(st.integers(1, 4), max_size=5),
+)
+def test_constants_are_exact(value: float, method: PredictMethod, order: int, gaps: list[int]) -> None:
+    predictor = build_predictor(Predict(method, order))
+    position = 0
+    for gap in (0, *gaps):
+        position += gap
+        predictor.update(torch.full((1, 2, 3), value), float(position))
+    assert torch.equal(predictor.predict(position + 3.0), torch.full((1, 2, 3), value))
+
+
+@given(coefficients, st.sampled_from([1, 2, 3]), st.sampled_from([1, 2, 3]))
+def test_taylor_is_exact_on_polynomials_of_its_order(c: list[float], gap: int, ahead: int) -> None:
+    order = len(c) - 1
+    predictor = build_predictor(Predict("taylor", max(order, 1)))
+    last = 0
+    for i in range(order + 1):
+        last = i * gap
+        predictor.update(polynomial(c, last), float(last))
+    expected = polynomial(c, last + ahead)
+    scale = sum(abs(a) * (last + ahead) ** i for i, a in enumerate(c)) + 1
+    assert torch.allclose(predictor.predict(float(last + ahead)), expected, atol=2e-4 * scale * (ahead + 1) ** order)
+
+
+@given(st.integers(1, 4), st.floats(-5, 5), st.floats(-5, 5), st.lists(st.integers(1, 5), min_size=1, max_size=6))
+def test_taylor_is_exact_on_affine_sequences_however_spaced(order: int, a: float, b: float, gaps: list[int]) -> None:
+    predictor = build_predictor(Predict("taylor", order))
+    position = 0
+    predictor.update(polynomial([a, b], 0), 0.0)
+    for gap in gaps:
+        position += gap
+        predictor.update(polynomial([a, b], position), float(position))
+    assert torch.allclose(predictor.predict(position + 2.0), polynomial([a, b], position + 2), atol=1e-2)
+
+
+def test_taylor_of_order_one_is_the_published_formula() -> None:
+    predictor = build_predictor(Predict("taylor", 1))
+    first, second = torch.randn(1, 4, 8), torch.randn(1, 4, 8)
+    predictor.update(first, 3.0)
+    assert torch.equal(predictor.predict(5.0), first)
+    predictor.update(second, 5.0)
+    assert torch.allclose(predictor.predict(8.0), second + 3 * (second - first) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [1, 2, 5])
+def test_taylor_holds_no_more_than_order_plus_one_tensors(order: int) -> None:
+    predictor = build_predictor(Predict("taylor", order))
+    for i in range(9):
+        predictor.update(torch.randn(1, 2, 3), float(i))
+        assert len(predictor.tensors()) == min(i, order) + 1
+
+
+@pytest.mark.parametrize("method", sorted(PREDICTORS))
+def test_the_result_has_the_anchors_dtype(method: PredictMethod) -> None:
+    predictor = build_predictor(Predict(method, 2))
+    for i in range(3):
+        predictor.update(torch.randn(1, 2, 3, dtype=torch.bfloat16), float(i))
+    assert predictor.predict(4.0).dtype is torch.bfloat16
