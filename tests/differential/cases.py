@@ -30,13 +30,13 @@ class Case:
 
     name: str
     family: Literal["dit", "flux"] = "flux"
-    blocks: int = 8
+    blocks: int = 6
     folder: str | None = None
     steps: int = 20
     cfg: Literal["fused", "separate"] = "fused"
     uncond_first: bool = False
     follow_first: bool = False
-    front: int = 4
+    front: int = 2
     back: int = 0
     threshold: float = 0.1
     signal: Literal["residual", "hidden_states"] = "residual"

@@ -1,0 +1,133 @@
+"""Show a plan: as text for a terminal, as stable JSON to commit, as a Mermaid state diagram."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import attrs
+
+from cachedsl.machine.plan import Plan, StackPlan, StepEntry
+
+
+def to_json(plan: Plan) -> str:
+    """Return indented JSON with sorted keys and a final newline. Runs of equal table entries are written as one."""
+    tree = {
+        "policy": plan.policy_name,
+        "model": plan.model,
+        "num_inference_steps": plan.num_inference_steps,
+        "cfg": attrs.asdict(plan.cfg),
+        "stacks": [_stack_tree(stack) for stack in plan.stacks],
+    }
+    return json.dumps(tree, indent=2, sort_keys=True) + "\n"
+
+
+def _stack_tree(stack: StackPlan) -> dict[str, Any]:
+    policy = attrs.asdict(stack.policy)
+    for part in ("steps", "compute"):
+        policy.pop(part)  # stands as mask, front and back
+    return {
+        "stack": stack.shape.qualified,
+        "blocks": stack.blocks,
+        "front": stack.front,
+        "back": stack.back,
+        "units": [attrs.asdict(unit) for unit in stack.units],
+        "measures": stack.measures,
+        "mask": stack.mask,
+        "otherwise": stack.policy.steps.otherwise if stack.policy.steps else None,
+        "policy": policy,
+        "table": None if stack.table is None else list(table_lines(stack.table)),
+        "note": stack.note,
+    }
+
+
+def to_text(plan: Plan) -> str:
+    """Return the units and the step table of every stack."""
+    steps = "unknown steps" if plan.num_inference_steps is None else f"{plan.num_inference_steps} steps"
+    lines = [f"{plan.policy_name} on {plan.model}, {steps}, cfg {plan.cfg.mode}"]
+    for stack in plan.stacks:
+        lines += ["", f"{stack.shape.qualified}, {stack.blocks} blocks"]
+        if stack.note:
+            lines.append(f"  {stack.note}")
+            continue
+        lines.append(f"  {_blocks_line(stack)}")
+        if stack.table is not None:
+            lines.append(f"  {table_bits(stack.table)}  (1 compute, 0 reuse, ? decided by measuring)")
+            lines += [f"  {line}" for line in table_lines(stack.table)]
+    return "\n".join(lines) + "\n"
+
+
+def _blocks_line(stack: StackPlan) -> str:
+    parts = [f"front {_span(0, stack.front)}"] if stack.front else []
+    parts += [f"{unit.kind} {_span(unit.start, unit.stop)}" for unit in stack.units]
+    parts += [f"back {_span(stack.blocks - stack.back, stack.blocks)}"] if stack.back else []
+    return ", ".join(parts)
+
+
+def _span(start: int, stop: int) -> str:
+    return str(start) if stop - start == 1 else f"{start}-{stop - 1}"
+
+
+def table_bits(table: tuple[StepEntry, ...]) -> str:
+    """Return one character a step: 1 computed, 0 reused, ? open."""
+    return "".join({"compute": "1", "reuse": "0", "open": "?"}[entry.verdict] for entry in table)
+
+
+def table_lines(table: tuple[StepEntry, ...]) -> Iterator[str]:
+    """Yield the table with runs of equal entries as one line: `0-7 compute (no_history, warmup)`."""
+    index = 0
+    for entry, run in groupby(table):
+        count = len(list(run))
+        reason = f" ({entry.reason})" if entry.reason else ""
+        yield f"{_span(index, index + count)} {entry.verdict}{reason}"
+        index += count
+
+
+def to_mermaid(plan: Plan) -> str:
+    """Return a `stateDiagram-v2`: the phases, and on the arrows the guards that this plan can fire."""
+    stack = next((s for s in plan.stacks if s.units), plan.stacks[0])
+    guards = list(_step_guards(stack))
+    lines = [
+        "stateDiagram-v2",
+        "    [*] --> Ended",
+        "    Ended --> Idle: RunStarted",
+        f"    Idle --> Stepping: StepStarted, compute if {' or '.join(guards)}",
+        "    Stepping --> Idle: StepEnded",
+        "    Idle --> Ended: RunEnded",
+    ]
+    if stack.measures:
+        threshold = stack.policy.reuse.threshold
+        lines += [
+            "    Stepping --> Measuring: UnitReached on an open step",
+            f"    Measuring --> Stepping: UnitMeasured, reuse if {stack.policy.reuse.signal} below {threshold}",
+        ]
+    elif stack.units and stack.policy.reuse.threshold != 0:
+        lines.append("    Stepping --> Stepping: UnitReached, reuse unless forced")
+    lines.append("    Stepping --> Ended: Failed")
+    return "\n".join(lines) + "\n"
+
+
+def _step_guards(stack: StackPlan) -> Iterator[str]:
+    """Yield the step guards that this plan can fire, in the machine's order."""
+    policy, reuse = stack.policy, stack.policy.reuse
+    if reuse.threshold == 0:
+        yield "exact"
+        return
+    if policy.refresh is not None:
+        yield f"refresh at {'every ' if policy.refresh.repeat else ''}{policy.refresh.at}"
+    yield "no_history"
+    if policy.warmup.steps:
+        every = f" every {policy.warmup.interval}" if policy.warmup.interval > 1 else ""
+        yield f"warmup {policy.warmup.steps}{every}"
+    if policy.tail:
+        yield f"tail {policy.tail}"
+    if policy.steps is not None:
+        yield "scheduled"
+    if reuse.max_total is not None:
+        yield f"max_total {reuse.max_total}"
+    if reuse.max_continuous is not None:
+        yield f"max_continuous {reuse.max_continuous}"
+    if reuse.max_accumulated is not None:
+        yield f"max_accumulated {reuse.max_accumulated.limit:g}"
