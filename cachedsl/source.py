@@ -68,7 +68,7 @@ class Source:
     """What a file holds: the root mapping, None where there is none to be had, and every finding."""
 
     root: Node | None
-    findings: tuple[Diagnostic, ...] = field(converter=tuple)
+    findings: tuple[Diagnostic, ...] = field(converter=tuple[Diagnostic, ...])
 
 
 def resolve_scalar(text: str) -> Scalar:
@@ -210,7 +210,7 @@ class _Builder:
     def _node(self, event: Any, depth: int) -> Node:
         span = self._span(event)
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event.anchor, span)
+            return self._alias(str(event.anchor), span)
         if depth > MAX_DEPTH:
             self.report("too-deep", f"values are nested more than {MAX_DEPTH} deep", span)
             raise _Stop

@@ -71,10 +71,13 @@ def demo(names: tuple[str, ...], steps: int, samples: int, seed: int, output: Pa
 
 def _run(policies: list[Policy], labels: list[int], steps: int, seed: int) -> list[Row]:
     try:
+        import torch
+
         from cachedsl.bench.compare import compare
         from cachedsl.bench.digits import load_digits_pipeline
     except ImportError as error:
         raise CachedslError(f"the demo needs {error.name}; install it with pip install 'cachedsl[demo]'") from error
+    torch.set_num_threads(1)  # the model is tiny: more threads spend their time on waiting for each other
     columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     pipe = load_digits_pipeline()
     with Progress(*columns, console=Console(stderr=True)) as progress:

@@ -70,8 +70,7 @@ class StackPlan:
     @property
     def measures(self) -> bool:
         """Whether any step could ever ask for a measurement."""
-        static_mask = self.policy.steps is not None and self.policy.steps.otherwise == "static"
-        return bool(self.units) and self.policy.reuse.threshold not in ("always", 0) and not static_mask
+        return bool(self.units) and self.policy.measures
 
 
 @frozen

@@ -109,8 +109,8 @@ class BitMask:
 class RunsMask:
     """Runs of computed and reused steps in turn, computed first; a longer run is completed with computed steps."""
 
-    compute: tuple[int, ...] = field(converter=tuple)
-    cache: tuple[int, ...] = field(converter=tuple)
+    compute: tuple[int, ...] = field(converter=tuple[int, ...])
+    cache: tuple[int, ...] = field(converter=tuple[int, ...])
     otherwise: Literal["dynamic", "static"] = "dynamic"
 
 
@@ -118,7 +118,7 @@ class RunsMask:
 class AtMask:
     """The computed steps, by index from 0; every other step is a 0 of the mask."""
 
-    at: tuple[int, ...] = field(converter=tuple)
+    at: tuple[int, ...] = field(converter=tuple[int, ...])
     otherwise: Literal["dynamic", "static"] = "dynamic"
 
 
@@ -136,6 +136,12 @@ class StackPolicy:
     predict: Predict = Predict()
     steps: Mask | None = None
     refresh: Refresh | None = None
+
+    @property
+    def measures(self) -> bool:
+        """Whether any step could ever ask for a measurement."""
+        static_mask = self.steps is not None and self.steps.otherwise == "static"
+        return self.reuse.threshold not in ("always", 0) and not static_mask
 
 
 @frozen
@@ -226,7 +232,7 @@ class Policy:
     cfg: Cfg = Cfg()
     steps: Mask | None = None
     refresh: Refresh | None = None
-    stacks: tuple[tuple[str, StackOverride], ...] = field(default=(), converter=tuple)
+    stacks: tuple[tuple[str, StackOverride], ...] = field(default=(), converter=tuple[tuple[str, StackOverride], ...])
     version: Literal[1] = 1
     origin: Origin | None = field(default=None, eq=False, repr=False)
 

@@ -27,7 +27,8 @@ def specialise(target: object, namespace: dict[str, Any], clean: Callable[[Any],
     base = type(target)
 
     def __reduce_ex__(self: Any, protocol: Any) -> Any:  # noqa: N807 - becomes a method
-        function, arguments, *rest = base.__reduce_ex__(self, protocol)
+        reduced: Any = base.__reduce_ex__(self, protocol)
+        function, arguments, *rest = reduced
         if function is copyreg.__newobj__:  # type: ignore[attr-defined]
             # pickle insists that __newobj__ gets the object's own class; this older helper takes any
             function, arguments = copyreg._reconstructor, (base, object, None)  # type: ignore[attr-defined]
@@ -43,7 +44,8 @@ def specialise(target: object, namespace: dict[str, Any], clean: Callable[[Any],
         _BASE: base,
         **namespace,
     }
-    object.__setattr__(target, "__class__", type(base)(base.__name__, (base,), body))
+    metaclass: Any = type(base)
+    object.__setattr__(target, "__class__", metaclass(base.__name__, (base,), body))
 
 
 def restore(target: object) -> None:

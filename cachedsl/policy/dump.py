@@ -1,0 +1,73 @@
+"""Write a policy as YAML that loads as an equal policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import yaml
+
+from cachedsl.policy.merge import Tree
+from cachedsl.policy.model import UNSET, Policy
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.2 and 1.1 read differently, and writes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    from cachedsl.source import resolve_scalar
+
+    plain = isinstance(resolve_scalar(text), str)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+def _float(dumper: yaml.SafeDumper, number: float) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:float", repr(number))
+
+
+_Dumper.add_representer(str, _string)
+_Dumper.add_representer(float, _float)
+
+
+def to_yaml(policy: Policy, *, full: bool = False) -> str:
+    """Write `policy` as YAML.
+
+    Args:
+        policy: the policy.
+        full: write every default out too; else only what differs from it.
+    """
+    tree: Tree = {"version": policy.version, "name": policy.name}
+    if policy.description or full:
+        tree["description"] = policy.description
+    default = Policy()
+    for key in ("compute", "warmup", "tail", "reuse", "predict", "cfg", "steps", "refresh"):
+        value = getattr(policy, key)
+        if full or value != getattr(default, key):
+            tree[key] = _tree(value)
+    if policy.predict.method == "copy" and isinstance(tree.get("predict"), dict):
+        tree["predict"].pop("order")  # an order without effect is not to be written
+    if policy.stacks or full:
+        tree["stacks"] = {key: _tree(override) for key, override in policy.stacks}
+    text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def expand(policy: Policy) -> Policy:
+    """Read back what `to_yaml(full=True)` writes: an equal policy in which everything is written out."""
+    from cachedsl.policy.load import parse_policy
+
+    return parse_policy(to_yaml(policy, full=True), f"{policy.name}.yaml")
+
+
+def _tree(value: Any) -> Any:
+    if attrs.has(type(value)):
+        return {
+            field.name: _tree(getattr(value, field.name))
+            for field in attrs.fields(type(value))
+            if getattr(value, field.name) is not UNSET
+        }
+    return list(value) if isinstance(value, tuple) else value

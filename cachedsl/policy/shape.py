@@ -1,0 +1,119 @@
+"""Check a tree against the JSON Schema, and say in our own words what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from cachedsl.diagnostics import Diagnostic, Span
+from cachedsl.source import Node
+
+
+@lru_cache(maxsize=1)
+def policy_schema() -> dict[str, Any]:
+    """Return the schema that ships as `schemas/policy.schema.json`."""
+    text = (files("cachedsl.schemas") / "policy.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+@lru_cache(maxsize=1)
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(policy_schema())
+
+
+def shape_findings(root: Node) -> Iterator[Diagnostic]:
+    """Yield what the tree under `root` has that the schema does not allow, or lacks that it requires."""
+    for error in _validator().iter_errors(root.plain()):
+        yield from _translate(error, root)
+
+
+def _translate(error: Any, root: Node) -> Iterator[Diagnostic]:
+    """Turn one of jsonschema's errors (a `ValidationError`) into findings; of a choice, follow the mapping's branch."""
+    path = tuple(str(step) for step in error.absolute_path)
+    node = find(root, tuple(error.absolute_path))
+    if error.validator in ("oneOf", "anyOf") and isinstance(error.instance, dict):
+        for inner in error.context or ():
+            if _is_mapping_branch(error, inner):
+                yield from _translate(inner, root)
+        return
+    if error.validator == "additionalProperties":
+        allowed = tuple(error.schema.get("properties", ()))
+        for key in error.instance:
+            if key not in allowed:
+                yield _unknown_key(key, path, node, allowed)
+        return
+    if error.validator == "required":
+        for key in error.validator_value:
+            if key not in error.instance:
+                yield _missing_key(key, path, node, error.schema)
+        return
+    yield _bad_value(path, node, error)
+
+
+def _is_mapping_branch(error: Any, inner: Any) -> bool:
+    branch: dict[str, Any] = error.validator_value[inner.schema_path[0]]
+    return branch.get("type") == "object"
+
+
+def find(root: Node, path: tuple[str | int, ...]) -> Node:
+    """Return the node at `path`, which exists."""
+    node = root
+    for step in path:
+        value: Any = node.value
+        node = value[step]
+    return node
+
+
+def _unknown_key(key: str, path: tuple[str, ...], node: Node, allowed: tuple[str, ...]) -> Diagnostic:
+    where = f" in `{'.'.join(path)}`" if path else ""
+    near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
+    guess = f"did you mean `{near[0]}`? " if near else ""
+    hint = f"{guess}allowed: {', '.join(allowed)}"
+    return Diagnostic("unknown-key", f"unknown key `{key}`{where}", node.keys.get(key, node.span), hint)
+
+
+def _missing_key(key: str, path: tuple[str, ...], node: Node, schema: dict[str, Any]) -> Diagnostic:
+    where = f" in `{'.'.join(path)}`" if path else ""
+    expected = schema["properties"][key].get("title", "a value")
+    return Diagnostic("missing-key", f"key `{key}` is missing{where}", node.span, f"expected {expected}")
+
+
+def _bad_value(path: tuple[str, ...], node: Node, error: Any) -> Diagnostic:
+    title = _title(error.schema)
+    hint = None
+    if path[-1:] in (("steps",), ("bits",)) and isinstance(error.instance, int | float):
+        hint = f'quote it, it is text and not a number: "{node.text}"'
+    return Diagnostic("bad-value", f"{'.'.join(path)}: expected {title}, got {describe(node)}", node.span, hint)
+
+
+def _title(schema: dict[str, Any]) -> str:
+    if "title" in schema:
+        return str(schema["title"])
+    reference = schema.get("$ref")
+    if reference is not None:
+        return _title(policy_schema()["$defs"][reference.rsplit("/", 1)[1]])
+    return "something else"
+
+
+def describe(node: Node) -> str:
+    """Say what a node holds, short enough for one line."""
+    if isinstance(node.value, dict):
+        return "a mapping"
+    if isinstance(node.value, list):
+        return "a list"
+    if node.value is None:
+        return "nothing"
+    text = node.text if len(node.text) <= 40 else f"{node.text[:37]}..."
+    return f"`{text}`"
+
+
+def key_span(node: Node, key: str) -> Span:
+    """Return where `key` of a mapping was written."""
+    return node.keys.get(key, node.span)

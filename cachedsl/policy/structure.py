@@ -1,0 +1,130 @@
+"""Turn a checked long-form tree into the typed policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from cachedsl.policy.merge import Tree
+from cachedsl.policy.model import (
+    UNSET,
+    Accumulated,
+    AtMask,
+    BitMask,
+    Cfg,
+    Compute,
+    Mask,
+    Origin,
+    PartialCompute,
+    PartialPredict,
+    PartialReuse,
+    PartialWarmup,
+    Policy,
+    Predict,
+    Refresh,
+    Reuse,
+    RunsMask,
+    StackOverride,
+    Warmup,
+)
+
+
+def to_policy(tree: Tree, name: str, origin: Origin | None) -> Policy:
+    """Return the policy that `tree` (long form, without nulls) means; `name` where the tree has none."""
+    return Policy(
+        name=tree.get("name", name),
+        description=tree.get("description", ""),
+        compute=Compute(**_counts(tree.get("compute", {}))),
+        warmup=Warmup(**_counts(tree.get("warmup", {}))),
+        tail=int(tree.get("tail", 0)),
+        reuse=Reuse(**_reuse(tree.get("reuse", {}))),
+        predict=Predict(**_predict(tree.get("predict", {}))),
+        cfg=Cfg(**tree.get("cfg", {})),
+        steps=to_mask(tree.get("steps")),
+        refresh=_refresh(tree.get("refresh")),
+        stacks=tuple((key, to_override(partial)) for key, partial in tree.get("stacks", {}).items()),
+        origin=origin,
+    )
+
+
+def to_override(partial: Tree) -> StackOverride:
+    """Return one entry of `stacks`: what it names is set, an explicit null to the default."""
+    fields: dict[str, Any] = {}
+    for key, value in partial.items():
+        if value is None:
+            fields[key] = _whole_default(key)
+        elif key == "compute":
+            fields[key] = PartialCompute(**_partial(_counts(value), Compute()))
+        elif key == "warmup":
+            fields[key] = PartialWarmup(**_partial(_counts(value), Warmup()))
+        elif key == "reuse":
+            fields[key] = PartialReuse(**_partial(_reuse(value), Reuse()))
+        elif key == "predict":
+            fields[key] = PartialPredict(**_partial(_predict(value), Predict()))
+        elif key == "steps":
+            fields[key] = to_mask(value)
+        elif key == "refresh":
+            fields[key] = _refresh(value)
+        else:
+            fields[key] = int(value)
+    return StackOverride(**fields)
+
+
+def _whole_default(key: str) -> Any:
+    """Return an override that sets every part of `key` to its default."""
+    wholes: dict[str, tuple[Any, Any]] = {
+        "compute": (PartialCompute, Compute()),
+        "warmup": (PartialWarmup, Warmup()),
+        "reuse": (PartialReuse, Reuse()),
+        "predict": (PartialPredict, Predict()),
+    }
+    if key not in wholes:
+        return getattr(Policy(), key)
+    partial, default = wholes[key]
+    return partial(**{a.name: getattr(default, a.name) for a in attrs.fields(type(default))})
+
+
+def _partial(values: Tree, defaults: Any) -> Tree:
+    return {key: getattr(defaults, key) if value is None else value for key, value in values.items()}
+
+
+def _counts(tree: Tree) -> Tree:
+    return {key: None if value is None else int(value) for key, value in tree.items()}
+
+
+def _reuse(tree: Tree) -> Tree:
+    fields = dict(tree)
+    for key in ("max_total", "max_continuous"):
+        if fields.get(key) is not None:
+            fields[key] = int(fields[key])
+    threshold = fields.get("threshold")
+    if threshold is not None and threshold != "always":
+        fields["threshold"] = float(threshold)
+    bound = fields.get("max_accumulated")
+    if bound is not None:
+        fields["max_accumulated"] = Accumulated(float(bound["limit"]), bound.get("reset") or "on_compute")
+    return fields
+
+
+def _predict(tree: Tree) -> Tree:
+    return {key: int(value) if key == "order" and value is not None else value for key, value in tree.items()}
+
+
+def _refresh(tree: Tree | None) -> Refresh | None:
+    return None if tree is None else Refresh(int(tree["at"]), bool(tree.get("repeat")))
+
+
+def to_mask(tree: Tree | None) -> Mask | None:
+    """Return the mask that a long-form `steps` mapping means; the checks have seen that it has one form."""
+    if tree is None:
+        return None
+    otherwise: Any = tree.get("otherwise") or "dynamic"
+    if "bits" in tree:
+        return BitMask(tree["bits"], otherwise)
+    if "at" in tree:
+        return AtMask(tuple(sorted({int(step) for step in tree["at"]})), otherwise)
+    return RunsMask([int(n) for n in tree["compute"]], [int(n) for n in tree["cache"]], otherwise)
+
+
+__all__ = ["UNSET", "to_mask", "to_override", "to_policy"]
