@@ -8,7 +8,7 @@ import attrs
 import yaml
 
 from cachedsl.policy.merge import Tree
-from cachedsl.policy.model import UNSET, Policy
+from cachedsl.policy.model import UNSET, PartialPredict, Policy, Predict
 
 
 class _Dumper(yaml.SafeDumper):
@@ -21,12 +21,15 @@ class _Dumper(yaml.SafeDumper):
 def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     from cachedsl.source import resolve_scalar
 
-    plain = isinstance(resolve_scalar(text), str)
+    plain = isinstance(resolve_scalar(text), str) and "\x85" not in text  # a line break in YAML 1.1 only
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
 
 
 def _float(dumper: yaml.SafeDumper, number: float) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:float", repr(number))
+    text = repr(number)
+    if "." not in text:
+        text = text.replace("e", ".0e")  # `1e-05` is a float in YAML 1.2 only
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
 
 
 _Dumper.add_representer(str, _string)
@@ -64,6 +67,8 @@ def expand(policy: Policy) -> Policy:
 
 
 def _tree(value: Any) -> Any:
+    if value == PartialPredict("copy", Predict().order):
+        return "copy"  # the shorthand sets the order too, which the long form may not name
     if attrs.has(type(value)):
         return {
             field.name: _tree(getattr(value, field.name))

@@ -19,9 +19,10 @@ from cachedsl.policy.model import Origin, Policy
 from cachedsl.policy.notation import looks_like_notation, parse_notation
 from cachedsl.policy.shape import shape_findings
 from cachedsl.policy.structure import to_policy
-from cachedsl.source import Node, Source, parse, read
+from cachedsl.source import Node, Source, parse, printable, read
 
 SUFFIXES = (".yaml", ".yml")
+MAX_PARENTS = 8
 Spans = dict[tuple[str, ...], Span]
 
 
@@ -33,16 +34,16 @@ def load_policy(source: str | os.PathLike[str]) -> Policy:
     """
     name = os.fspath(source)
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(name):
         return _load(read(path, name), _File(name, path.resolve()))
     bundled = _bundled_path(name)
     if bundled is not None:
         return _load(read(bundled, _label(bundled)), _File(_label(bundled), bundled))
     if looks_like_notation(name):
         return parse_notation(name)
-    place = "a folder, not a file" if path.is_dir() else "no such file"
+    place = "a folder, not a file" if os.path.isdir(name) else "no such file"
     message = (
-        f"`{name}` is no policy: as a path, {place}; as a bundled name, not one of {', '.join(bundled_policies())}; "
+        f"`{printable(name)}` is no policy: as a path, {place}; as a bundled name, not one of {', '.join(bundled_policies())}; "
         "as notation, it does not begin with F<n>B<n>"
     )
     raise PolicyError([Diagnostic("not-found", message, Span(name))])
@@ -131,10 +132,10 @@ def _parent(root: Node, file: _File, findings: list[Diagnostic]) -> _Layer | Non
     node = root.mapping.get("extends")
     if node is None or not isinstance(node.value, str) or not node.value:
         return None
-    found = _find_parent(node.value, file)
+    found = "deep" if len(file.children) >= MAX_PARENTS else _find_parent(node.value, file)
     if isinstance(found, str):
         code, message, hint = _EXTENDS[found]
-        findings.append(Diagnostic(code, f"extends: `{node.value}` {message}", node.span, hint))
+        findings.append(Diagnostic(code, f"extends: `{printable(node.value)}` {message}", node.span, hint))
         return None
     chain = (*file.children, file)
     parent = _File(_label(found) if _bundled_path(node.value) == found else str(_shown(found, file)), found, chain)
@@ -147,6 +148,11 @@ def _parent(root: Node, file: _File, findings: list[Diagnostic]) -> _Layer | Non
 
 
 _EXTENDS = {
+    "deep": (
+        "extends-deep",
+        f"would be parent number {MAX_PARENTS + 1}",
+        f"a policy has at most {MAX_PARENTS} parents above one another",
+    ),
     "missing": (
         "extends-missing",
         "is neither a file beside this one nor a bundled policy",
@@ -163,7 +169,11 @@ _EXTENDS = {
 def _find_parent(name: str, file: _File) -> Path | str:
     """Return the path that `extends: name` means, or the key of what is wrong in `_EXTENDS`."""
     if file.path is not None:
-        path = (file.path.parent / name).resolve()
+        try:
+            path = (file.path.parent / name).resolve()
+            path.is_file()
+        except (OSError, RuntimeError, ValueError):  # too long a name, a link to itself, a NUL
+            return "missing"
         if path.is_file() or Path(name).is_absolute():
             return path if path.is_relative_to(_tree_root(file.path)) else "outside"
         if not path.is_relative_to(_tree_root(file.path)):

@@ -11,7 +11,8 @@ import attrs
 from cachedsl.diagnostics import CachedslError, Diagnostic, PolicyError, Span
 from cachedsl.policy.model import BitMask, Cfg, Compute, Policy, Predict, Reuse, Warmup
 
-_HEAD = re.compile(r"F(\d{1,4})B(\d{1,4})")
+MAX_NUMBER = 1_000_000  # of a count or a threshold, in every way to write a policy
+_HEAD = re.compile(r"F(\d{1,4})B(\d{1,4})", re.ASCII)
 _NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
 # Longer letters first: MC before M, SCM before S.
 _PARTS: tuple[tuple[str, str], ...] = (
@@ -44,7 +45,7 @@ def parse_notation(text: str) -> Policy:
         if text[at] == "_" and at + 1 < len(text):
             at += 1
         for letters, value in _PARTS:
-            match = re.compile(f"{letters}({value})").match(text, at)
+            match = re.compile(f"{letters}({value})", re.ASCII).match(text, at)
             if match is not None:
                 break
         else:
@@ -67,6 +68,8 @@ def _build(text: str, compute: Compute, found: dict[str, tuple[str, int]]) -> Po
     if number("I", int, 1) == 0:
         raise _error(text, found["I"][1], "a warmup interval is at least 1", None)
     threshold: Any = "always" if "S" in found else number("R", float, 0.08)
+    if threshold != "always" and threshold > MAX_NUMBER:
+        raise _error(text, found["R"][1], f"a threshold is at most {MAX_NUMBER}", None)
     mask = found.get("SCM")
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower())
     policy = Policy(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from cachedsl.diagnostics import Diagnostic, Span
-from cachedsl.source import Node
+from cachedsl.policy.notation import MAX_NUMBER
+from cachedsl.source import Node, printable
 
 
 @lru_cache(maxsize=1)
@@ -23,25 +26,52 @@ def policy_schema() -> dict[str, Any]:
     return schema
 
 
+def _whole_pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    """Read `$` as the schema's own language does: only the end of the text, not a line break before it."""
+    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
 @lru_cache(maxsize=1)
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(policy_schema())
+def _validator() -> Any:
+    return validators.extend(Draft202012Validator, {"pattern": _whole_pattern})(policy_schema())
 
 
 def shape_findings(root: Node) -> Iterator[Diagnostic]:
     """Yield what the tree under `root` has that the schema does not allow, or lacks that it requires."""
     for error in _validator().iter_errors(root.plain()):
         yield from _translate(error, root)
+    yield from _too_large((), root)
+
+
+def _too_large(path: tuple[str, ...], node: Node) -> Iterator[Diagnostic]:
+    """Yield the numbers beyond any use, before one of them is taken for a count of steps to write out."""
+    value = node.value
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _too_large((*path, key), inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _too_large(path, inner)
+    elif isinstance(value, int | float) and value > MAX_NUMBER and value != math.inf:
+        message = f"{dotted(path)}: expected a number up to {MAX_NUMBER}, got {describe(node)}"
+        yield Diagnostic("bad-value", message, node.span)
 
 
 def _translate(error: Any, root: Node) -> Iterator[Diagnostic]:
     """Turn one of jsonschema's errors (a `ValidationError`) into findings; of a choice, follow the mapping's branch."""
     path = tuple(str(step) for step in error.absolute_path)
     node = find(root, tuple(error.absolute_path))
-    if error.validator in ("oneOf", "anyOf") and isinstance(error.instance, dict):
-        for inner in error.context or ():
-            if _is_mapping_branch(error, inner):
+    if error.validator in ("oneOf", "anyOf"):
+        within = [inner for inner in error.context or () if _is_mapping_branch(error, inner)]
+        if within and isinstance(error.instance, dict):
+            for inner in within:
                 yield from _translate(inner, root)
+            return
+    if "propertyNames" in error.schema_path:
+        title = error.schema.get("title", "another key")
+        message = f"{dotted(path)}: expected {title}, got `{printable(error.instance)}`"
+        yield Diagnostic("bad-value", message, node.keys[error.instance])
         return
     if error.validator == "additionalProperties":
         allowed = tuple(error.schema.get("properties", ()))
@@ -72,15 +102,15 @@ def find(root: Node, path: tuple[str | int, ...]) -> Node:
 
 
 def _unknown_key(key: str, path: tuple[str, ...], node: Node, allowed: tuple[str, ...]) -> Diagnostic:
-    where = f" in `{'.'.join(path)}`" if path else ""
+    where = f" in `{dotted(path)}`" if path else ""
     near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
     guess = f"did you mean `{near[0]}`? " if near else ""
     hint = f"{guess}allowed: {', '.join(allowed)}"
-    return Diagnostic("unknown-key", f"unknown key `{key}`{where}", node.keys.get(key, node.span), hint)
+    return Diagnostic("unknown-key", f"unknown key `{printable(key)}`{where}", node.keys.get(key, node.span), hint)
 
 
 def _missing_key(key: str, path: tuple[str, ...], node: Node, schema: dict[str, Any]) -> Diagnostic:
-    where = f" in `{'.'.join(path)}`" if path else ""
+    where = f" in `{dotted(path)}`" if path else ""
     expected = schema["properties"][key].get("title", "a value")
     return Diagnostic("missing-key", f"key `{key}` is missing{where}", node.span, f"expected {expected}")
 
@@ -88,9 +118,9 @@ def _missing_key(key: str, path: tuple[str, ...], node: Node, schema: dict[str, 
 def _bad_value(path: tuple[str, ...], node: Node, error: Any) -> Diagnostic:
     title = _title(error.schema)
     hint = None
-    if path[-1:] in (("steps",), ("bits",)) and isinstance(error.instance, int | float):
+    if path[-1:] in (("steps",), ("bits",)) and re.fullmatch("[01]+", node.text):
         hint = f'quote it, it is text and not a number: "{node.text}"'
-    return Diagnostic("bad-value", f"{'.'.join(path)}: expected {title}, got {describe(node)}", node.span, hint)
+    return Diagnostic("bad-value", f"{dotted(path)}: expected {title}, got {describe(node)}", node.span, hint)
 
 
 def _title(schema: dict[str, Any]) -> str:
@@ -111,7 +141,12 @@ def describe(node: Node) -> str:
     if node.value is None:
         return "nothing"
     text = node.text if len(node.text) <= 40 else f"{node.text[:37]}..."
-    return f"`{text}`"
+    return f"`{printable(text)}`"
+
+
+def dotted(path: tuple[str, ...]) -> str:
+    """Write a key path as messages do."""
+    return printable(".".join(path))
 
 
 def key_span(node: Node, key: str) -> Span:

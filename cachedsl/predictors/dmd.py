@@ -120,14 +120,14 @@ def _evenly_spaced(positions: list[float]) -> int:
 def _snapshots(anchors: list[torch.Tensor]) -> list[_Snapshots]:
     """Sum the inner products of the anchors' differences in float64, a chunk of features at a time."""
     rows = [anchor.reshape(len(anchor), -1) for anchor in anchors]
-    products, squares = torch.zeros(()), torch.zeros(())
+    products = squares = torch.zeros((), dtype=torch.float64, device=anchors[0].device)
     for start in range(0, rows[0].shape[1], _CHUNK):
         values = torch.stack([row[:, start : start + _CHUNK] for row in rows], dim=1).double()
         differences = values.diff(dim=1)
-        products = products + (differences @ differences.mT).cpu()
-        squares = squares + values.square().sum(dim=2).amax(dim=1).cpu()
+        products = products + differences @ differences.mT
+        squares = squares + values.square().sum(dim=2).amax(dim=1)
     noise = _NOISE * torch.finfo(anchors[0].dtype).eps * squares.sqrt()
-    return [_Snapshots(item, float(floor)) for item, floor in zip(products, noise, strict=True)]
+    return [_Snapshots(item, float(floor)) for item, floor in zip(products.cpu(), noise.cpu(), strict=True)]
 
 
 def _fit(snapshots: _Snapshots, rank: int, ridge: float) -> _Fit | None:

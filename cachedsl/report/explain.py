@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cachedsl.machine.plan import Plan, StackPlan
-from cachedsl.policy.model import Cfg, Predict, Reuse
+from cachedsl.machine.transition import warmup_length
+from cachedsl.policy.model import Cfg, Predict
 
 
 def explain(plan: Plan) -> str:
@@ -29,62 +30,61 @@ def _sentences(stack: StackPlan) -> Iterator[str]:
         yield "The threshold is 0, so every step is computed and the output is that of the uncached model."
         return
     yield from _forced(stack)
-    yield _open(stack)
-    yield from _limits(stack.policy.reuse)
+    yield from _open(stack)
+    yield from _limits(stack)
     yield _predicted(stack.policy.predict)
 
 
 def _always(stack: StackPlan) -> str:
-    parts = [f"the first {stack.front}"] if stack.front else []
-    parts += [f"the last {stack.back}"] if stack.back else []
+    parts = [f"{end} {_blocks(count)}" for end, count in (("first", stack.front), ("last", stack.back)) if count]
+    runs = "run" if stack.front + stack.back > 1 else "runs"
+    always = f"The {' and the '.join(parts)} always {runs}" if parts else "No block always runs"
     middle = sum(unit.stop - unit.start for unit in stack.units)
-    always = (
-        f"{' and '.join(parts)} block{'s' if stack.front + stack.back > 1 else ''} always run"
-        if parts
-        else ("No block always runs")
-    )
-    return f"{always[0].upper()}{always[1:]}; the other {middle} are computed or reused as one."
+    return f"{always}; the other {_blocks(middle) if middle == 1 else middle} {_are(middle)} computed or reused as one."
 
 
 def _forced(stack: StackPlan) -> Iterator[str]:
     policy = stack.policy
-    if policy.warmup.steps:
-        last = policy.warmup.steps - 1
-        which = f"Steps 0 to {last} are" if last else "Step 0 is"
-        every = f", every {_ordinal(policy.warmup.interval)} of them," if policy.warmup.interval > 1 else ""
-        yield f"{which} warmup{every} and computed in full."
+    if length := warmup_length(stack):
+        which = f"Steps 0 to {length - 1} are" if length > 1 else "Step 0 is"
+        if policy.warmup.interval == 1:
+            yield f"{which} warmup and computed in full."
+        else:
+            yield f"{which} warmup: every {_ordinal(policy.warmup.interval)} of them, from step 0, is computed in full."
     if policy.tail:
-        yield f"The last {policy.tail} steps are computed in full."
+        yield f"The last {_steps(policy.tail) if policy.tail > 1 else 'step'} {_are(policy.tail)} computed in full."
     if policy.steps is not None:
-        what = "decided by measuring" if policy.steps.otherwise == "dynamic" else "reused"
+        what = "decided by measuring" if stack.measures else "reused without measuring"
         yield f"A step mask says which steps are computed; the others are {what}."
     if policy.refresh is not None:
-        when = f"every {policy.refresh.at} steps" if policy.refresh.repeat else f"before step {policy.refresh.at}"
-        yield f"All history is dropped {when}, and a new warmup begins."
+        when = f"every {_steps(policy.refresh.at)}" if policy.refresh.repeat else f"before step {policy.refresh.at}"
+        yield f"All history is dropped {when}, and a new warmup begins, with fresh limits."
 
 
-def _open(stack: StackPlan) -> str:
+def _open(stack: StackPlan) -> Iterator[str]:
     reuse = stack.policy.reuse
-    if reuse.threshold == "always":
-        return "Every other step is reused without measuring."
     if not stack.measures:
-        return "Nothing is measured."
+        if stack.policy.steps is None:
+            yield "All other steps are reused without measuring."
+        return
+    assert reuse.threshold != "always", "nothing is measured then"
     tap = {
-        "residual": f"what the first {stack.front} block{'s' * (stack.front > 1)} add to their input",
-        "hidden_states": f"the output of the first {stack.front} block{'s' * (stack.front > 1)}",
+        "residual": f"what the first {_blocks(stack.front)} added to the input",
+        "hidden_states": f"the output of the first {_blocks(stack.front)}",
     }[reuse.signal]
-    return (
-        f"Any other step is reused when {tap} has moved by less than {reuse.threshold:.4g} (relative L1) since the "
+    yield (
+        f"Any other step is reused when {tap} differs by less than {reuse.threshold:.4g} (relative L1) from the "
         "last computed step."
     )
 
 
-def _limits(reuse: Reuse) -> Iterator[str]:
+def _limits(stack: StackPlan) -> Iterator[str]:
+    reuse = stack.policy.reuse
     if reuse.max_continuous is not None:
-        yield f"At most {_steps(reuse.max_continuous)} in a row are reused."
+        yield f"At most {_steps(reuse.max_continuous)} in a row {_are(reuse.max_continuous)} reused."
     if reuse.max_total is not None:
-        yield f"At most {_steps(reuse.max_total)} of a run are reused."
-    if reuse.max_accumulated is not None:
+        yield f"At most {_steps(reuse.max_total)} of a run {_are(reuse.max_total)} reused."
+    if reuse.max_accumulated is not None and stack.measures:
         since = {"on_compute": "since the last computed step", "never": "over the whole run"}
         yield (
             f"A step is computed once the measured values {since[reuse.max_accumulated.reset]} sum up to "
@@ -111,11 +111,19 @@ def _cfg(cfg: Cfg) -> str:
     return modes[cfg.mode] + follow
 
 
+def _blocks(count: int) -> str:
+    return f"{count} blocks" if count != 1 else "block"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
 def _steps(count: int) -> str:
     return f"{count} step{'s' * (count != 1)}"
 
 
 def _ordinal(number: int) -> str:
-    if number == 2:
-        return "second"
-    return f"{number}rd" if number == 3 else f"{number}th"
+    if number % 100 in (11, 12, 13):
+        return f"{number}th"
+    return f"{number}" + {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

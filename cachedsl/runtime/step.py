@@ -141,6 +141,8 @@ class StackStep:
         for action in self._driver.feed(UnitDone(self._unit.index)):
             if isinstance(action, StoreAnchor):
                 assert after is not None, "only a computed unit has an anchor to store"
+                if self._plan.policy.reuse.threshold == 0:
+                    continue  # nothing will ever be reused, so nothing need be held
                 self._driver.features[self._unit.index].store(self._step, self._entry, after, self._tap)
         self._unit, self._decision, self._entry, self._tap = None, None, {}, None
 

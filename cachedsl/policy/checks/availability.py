@@ -7,11 +7,14 @@ from cachedsl.policy.checks.base import Findings, Subject
 
 
 def check(subject: Subject) -> Findings:
-    for path, _, meant in subject.scopes():
-        if meant.compute.front == 0 and meant.measures:
+    inherited = False
+    for path, tree, meant in subject.scopes():
+        lacks = meant.compute.front == 0 and meant.measures
+        if lacks and not (inherited and "compute" not in tree):
             yield Diagnostic(
                 "signal-needs-front",
                 f"compute: signal `{meant.reuse.signal}` is measured after the front blocks, but F0 has none",
                 subject.span(*path, "compute"),
                 "compute at least F1, or reuse without measuring (`threshold: always`)",
             )
+        inherited = inherited or (not path and lacks)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from attrs import frozen
 
 from cachedsl.diagnostics import Diagnostic, Span
 from cachedsl.policy.merge import Tree
-from cachedsl.policy.model import Policy, StackPolicy, overlay
+from cachedsl.policy.model import Policy, StackPolicy, overlay, specificity
 
 
 @frozen
@@ -25,11 +26,15 @@ class Subject:
         return self.policy.span(*path)
 
     def scopes(self) -> Iterator[tuple[tuple[str, ...], Tree, StackPolicy]]:
-        """Yield the policy itself and every `stacks` entry laid over it: where it stands, its tree, its meaning."""
+        """Yield the policy itself and every `stacks` entry laid over it and over the globs it falls under: where it stands, its tree, its meaning."""
         whole = self.policy.for_stack("", "")
         yield (), self.tree, whole
         for key, override in self.policy.stacks:
-            yield ("stacks", key), self.tree["stacks"][key], overlay(whole, override)
+            meant = whole
+            for other, under in sorted(self.policy.stacks, key=lambda entry: specificity(entry[0])):
+                if other != key and fnmatchcase(key, other):  # wherever `key` holds, `other` does
+                    meant = overlay(meant, under)
+            yield ("stacks", key), self.tree["stacks"][key], overlay(meant, override)
 
 
 Findings = Iterator[Diagnostic]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from cachedsl.diagnostics import Diagnostic
 from cachedsl.policy.checks.base import Findings, Subject
 
 
 def check(subject: Subject) -> Findings:
-    for path, _, meant in subject.scopes():
-        threshold, bound = meant.reuse.threshold, meant.reuse.max_accumulated
-        places: list[tuple[tuple[str, ...], float]] = (
-            [(("reuse", "threshold"), threshold)] if threshold != "always" else []
-        )
-        places += [(("reuse", "max_accumulated", "limit"), bound.limit)] if bound else []
-        for place, value in places:
-            if not math.isfinite(value):
+    for path, tree, _ in subject.scopes():
+        reuse = tree.get("reuse") or {}
+        bound = reuse.get("max_accumulated") or {}
+        places: dict[tuple[str, ...], Any] = {
+            ("reuse", "threshold"): reuse.get("threshold"),
+            ("reuse", "max_accumulated", "limit"): bound.get("limit"),
+        }
+        for place, value in places.items():
+            if isinstance(value, float) and not math.isfinite(value):
                 message = f"{'.'.join(place)}: expected a finite number, got `{value}`"
                 yield Diagnostic("not-finite", message, subject.span(*path, *place))

@@ -1,0 +1,144 @@
+"""Every diagnostic has a policy that triggers it, and its exact text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cachedsl import PolicyError, load_policy
+from cachedsl.diagnostics import Diagnostic
+from cachedsl.machine.compile import compile_policy
+from cachedsl.machine.shape import ModelShape, StackShape
+from cachedsl.policy.load import check_file, parse_policy
+from cachedsl.source import MAX_BYTES
+from tests.golden import matches_golden
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = sorted(path.name for path in GOLDEN.iterdir())
+PACKAGE = Path(__file__).parent.parent.parent / "cachedsl"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_findings_of_a_file(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(GOLDEN / case)
+    findings = check_file(Path("policy.yaml"), "policy.yaml")
+    assert findings
+    assert list(findings) == sorted(findings, key=lambda d: d.span)
+    matches_golden("".join(f"{finding}\n" for finding in findings), GOLDEN / case / "expected.txt")
+
+
+NOTATIONS = {
+    "F8B0_X": "<notation>:1:6: error[notation]: `F8B0_X`: unknown letter `X` (after F<n>B<n> come W I M MC R T S SCM CFG, "
+    "in groups joined by `_`)",
+    "F8B0_W": "<notation>:1:6: error[notation]: `F8B0_W`: `W` lacks its value (after F<n>B<n> come W I M MC R T S SCM CFG, "
+    "in groups joined by `_`)",
+    "F8B0_W4_W8": "<notation>:1:9: error[notation]: `F8B0_W4_W8`: `W` stands twice (keep one of the two)",
+    "F8B0_S_R0.1": "<notation>:1:6: error[notation]: `F8B0_S_R0.1`: `S` and `R` contradict each other (static reuse "
+    "measures nothing)",
+    "F0B0_R0.1": "<notation>:1:1: error[notation]: `F0B0_R0.1`: F0 has no front block whose movement could be measured "
+    "(compute at least F1, or add S)",
+    "F8B0_T11": "<notation>:1:6: error[notation]: `F8B0_T11`: order 11 is above 10",
+    "F8B0_T2O3": "<notation>:1:6: error[notation]: `F8B0_T2O3`: before O<order>, T is 0 or 1",
+}
+
+
+@pytest.mark.parametrize("text", NOTATIONS)
+def test_the_findings_of_a_notation_point_at_the_column(text: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load_policy(text)
+    assert str(caught.value) == NOTATIONS[text]
+
+
+def test_what_has_no_such_name_lists_what_was_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PolicyError) as caught:
+        load_policy("f9b9.yaml")
+    message = str(caught.value)
+    assert message.startswith(
+        "f9b9.yaml:1:1: error[not-found]: `f9b9.yaml` is no policy: as a path, no such file; as a"
+    )
+    assert "as a bundled name, not one of f1b0, " in message
+    assert message.endswith("as notation, it does not begin with F<n>B<n>")
+    (tmp_path / "f9b9.yaml").mkdir()
+    with pytest.raises(PolicyError, match="as a path, a folder, not a file"):
+        load_policy("f9b9.yaml")
+
+
+def test_a_document_over_the_limit(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("version: 1\n#" + "x" * MAX_BYTES)
+    assert [str(f) for f in check_file(file, "policy.yaml")] == [
+        "policy.yaml:1:1: error[too-large]: the document is larger than 1024 KiB (the limit is 1024 KiB)"
+    ]
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (finding,) = check_file(tmp_path, "policy.yaml")
+    assert str(finding) == "policy.yaml:1:1: error[cannot-read]: the file cannot be read: is a directory"
+
+
+SHAPE = ModelShape([StackShape("double_blocks", 4), StackShape("single_blocks", 20)], "TinyModel")
+FITS = {
+    ("stacks: {tripel_*: {tail: 1}}", 10): "p.yaml:2:20: error[unknown-stack]: stacks: 'tripel_*' matches no stack of "
+    "TinyModel (its stacks are transformer.double_blocks, transformer.single_blocks)",
+    ("compute: F12B12", 10): "p.yaml:2:10: error[too-many-blocks]: compute: 12 front and 12 back blocks always run, but "
+    "transformer.double_blocks of TinyModel has 4, so nothing could be reused (front and back together must be at most 3)\n"
+    "p.yaml:2:10: error[too-many-blocks]: compute: 12 front and 12 back blocks always run, but transformer.single_blocks "
+    "of TinyModel has 20, so nothing could be reused (front and back together must be at most 19)",
+    ("stacks: {double_*: {compute: F2B2}}", 10): "p.yaml:2:30: error[too-many-blocks]: compute: 2 front and 2 back blocks "
+    "always run, but transformer.double_blocks of TinyModel has 4, so nothing could be reused (front and back together "
+    "must be at most 3)",
+    ('steps: "110100"', 10): "p.yaml:2:8: error[mask-length]: steps: the mask has 6 steps, but the run has 10 (write a "
+    "mask for this count, or use runs, which adapt)",
+    ("steps: {at: [0, 12]}", 10): "p.yaml:2:8: error[mask-length]: steps: the mask computes step 12, but the run has 10 "
+    "(0 to 9) (write a mask for this count, or use runs, which adapt)",
+    ("tail: 2", None): "p.yaml:2:7: error[unknown-step-count]: tail: 2 needs the run's step count, which is not known "
+    "(give num_inference_steps, or start the run with its step count)",
+    ('steps: "1101"', None): "p.yaml:2:8: error[unknown-step-count]: steps: a mask needs the run's step count, which is "
+    "not known (give num_inference_steps, or start the run with its step count)",
+    ("compute: F1B0\nstacks: {double_blocks: {compute: {front: 0}, reuse: {threshold: always}}, double_*: {reuse: "
+     "{threshold: 0.2}}, '*_blocks': {reuse: {threshold: 0.2}}}", 4): None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FITS, ids=lambda case: f"{case[0][:20]}-{case[1]}")
+def test_the_findings_of_a_fit(case: tuple[str, int | None]) -> None:
+    policy = parse_policy(f"version: 1\n{case[0]}\n", "p.yaml")
+    if FITS[case] is None:
+        compile_policy(policy, SHAPE, case[1])
+        return
+    with pytest.raises(PolicyError) as caught:
+        compile_policy(policy, SHAPE, case[1])
+    assert str(caught.value) == FITS[case]
+
+
+def test_overrides_that_only_together_leave_the_signal_without_a_front() -> None:
+    text = "version: 1\nreuse: {threshold: always}\nstacks:\n  d*: {compute: F0B0}\n  double_blocks: {reuse: {threshold: 0.2}}\n"
+    with pytest.raises(PolicyError) as caught:
+        compile_policy(parse_policy(text, "p.yaml"), SHAPE, 10)
+    assert str(caught.value) == (
+        "p.yaml:4:17: error[signal-needs-front]: compute: signal `residual` is measured after the front blocks, but "
+        "transformer.double_blocks has none under F0 (compute at least F1, or reuse without measuring "
+        "(`threshold: always`))"
+    )
+
+
+def test_every_code_has_a_case() -> None:
+    """A diagnostic that nobody has triggered may say anything; a new one needs a case here."""
+    codes = set()
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        codes |= set(re.findall(r'(?:Diagnostic|\.report)\(\s*"([a-z-]+)"', text))
+        codes |= set(re.findall(r'^        "(extends-[a-z]+)",$', text, re.M))
+    expected = [path.read_text(encoding="utf-8") for path in GOLDEN.glob("*/expected.txt")]
+    this = Path(__file__).read_text(encoding="utf-8")
+    missing = {code for code in codes if f"error[{code}]" not in "".join([*expected, this])}
+    assert not missing
+    assert len(codes) > 20
+
+
+def test_a_diagnostic_is_one_line() -> None:
+    finding = Diagnostic("code", "message", load_policy("f8b0").span("warmup"), "hint", "warning")
+    assert str(finding) == "<bundled>/f8b0.yaml:8:9: warning[code]: message (hint)"

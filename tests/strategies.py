@@ -1,0 +1,98 @@
+"""Arbitrary valid policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from cachedsl.policy.model import (
+    UNSET,
+    Accumulated,
+    AtMask,
+    BitMask,
+    Cfg,
+    Compute,
+    PartialCompute,
+    PartialPredict,
+    PartialReuse,
+    PartialWarmup,
+    Policy,
+    Predict,
+    Refresh,
+    Reuse,
+    RunsMask,
+    StackOverride,
+    Warmup,
+)
+
+slugs = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,12}\Z")
+counts = st.integers(0, 40)
+limits = st.none() | counts
+thresholds = st.just("always") | st.floats(0, 1e6, allow_nan=False)
+otherwise = st.sampled_from(["dynamic", "static"])
+runs = st.lists(st.integers(1, 9), min_size=1, max_size=5)
+masks = st.one_of(
+    st.builds(BitMask, st.text("01", min_size=1, max_size=30), otherwise),
+    st.tuples(runs, runs, otherwise).map(lambda t: RunsMask(t[0], (t[1] * 5)[: len(t[0])], t[2])),
+    st.builds(AtMask, st.sets(st.integers(0, 60), min_size=1, max_size=8).map(sorted), otherwise),
+)
+accumulated = st.none() | st.builds(Accumulated, st.floats(0, 1e3), st.sampled_from(["on_compute", "never"]))
+signals = st.sampled_from(["residual", "hidden_states"])
+predicts = st.just(Predict()) | st.builds(Predict, st.just("taylor"), st.integers(1, 10))
+refreshes = st.none() | st.builds(Refresh, st.integers(1, 60), st.booleans())
+reuses = st.builds(Reuse, thresholds, signals, limits, limits, accumulated)
+
+
+def unset_or(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.just(UNSET) | strategy
+
+
+overrides = st.builds(
+    StackOverride,
+    compute=unset_or(st.builds(PartialCompute, unset_or(st.integers(1, 9)), unset_or(counts))),
+    warmup=unset_or(st.builds(PartialWarmup, unset_or(counts), unset_or(st.integers(1, 9)))),
+    tail=unset_or(counts),
+    reuse=unset_or(
+        st.builds(
+            PartialReuse,
+            unset_or(thresholds),
+            unset_or(signals),
+            unset_or(limits),
+            unset_or(limits),
+            unset_or(accumulated),
+        )
+    ),
+    predict=unset_or(
+        st.builds(PartialPredict, st.just("taylor"), unset_or(st.integers(1, 10))) | st.just(PartialPredict("copy"))
+    ),
+    steps=unset_or(st.none() | masks),
+    refresh=unset_or(refreshes),
+)
+stack_keys = st.text(st.sampled_from("ab_*?.:#-' \"é"), min_size=1, max_size=8)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    """A policy that every check accepts."""
+    stacks = draw(st.dictionaries(stack_keys, overrides, max_size=3))
+    return Policy(
+        name=draw(slugs),
+        description=draw(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=30)),
+        compute=Compute(draw(st.integers(1, 40)), draw(counts)),
+        warmup=Warmup(draw(counts), draw(st.integers(1, 9))),
+        tail=draw(counts),
+        reuse=draw(reuses),
+        predict=draw(predicts),
+        cfg=draw(
+            st.builds(
+                Cfg,
+                st.sampled_from(["auto", "fused", "separate"]),
+                st.sampled_from(["cond_first", "uncond_first"]),
+                st.sampled_from(["per_branch", "follow_first"]),
+            )
+        ),
+        steps=draw(st.none() | masks),
+        refresh=draw(refreshes),
+        stacks=tuple(stacks.items()),
+    )
