@@ -71,6 +71,11 @@ class Source:
     findings: tuple[Diagnostic, ...] = field(converter=tuple[Diagnostic, ...])
 
 
+def printable(text: str) -> str:
+    """Return `text` on one line: what a file says must not steer the terminal or the log that shows it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def resolve_scalar(text: str) -> Scalar:
     """Return the value of a plain scalar under the YAML 1.2 core schema (section 10.3.2)."""
     if text in _NULL:
@@ -215,7 +220,7 @@ class _Builder:
             self.report("too-deep", f"values are nested more than {MAX_DEPTH} deep", span)
             raise _Stop
         if event.tag is not None:
-            self.report("tag", f"tag `{event.tag}` is not allowed", span, "leave the tag out")
+            self.report("tag", f"tag `{printable(event.tag)}` is not allowed", span, "leave the tag out")
         before = self._built
         self._built += 1
         if isinstance(event, yaml.MappingStartEvent):
@@ -258,7 +263,7 @@ class _Builder:
                 self._report_key(key)
             elif key.value in entries:
                 first = keys[key.value].line
-                message = f"duplicate key `{key.value}`; line {first} has it already"
+                message = f"duplicate key `{printable(key.value)}`; line {first} has it already"
                 self.report("duplicate-key", message, key.span, "keep one of the two")
             else:
                 entries[key.value], keys[key.value] = value, key.span

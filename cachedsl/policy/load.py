@@ -43,8 +43,8 @@ def load_policy(source: str | os.PathLike[str]) -> Policy:
         return parse_notation(name)
     place = "a folder, not a file" if os.path.isdir(name) else "no such file"
     message = (
-        f"`{printable(name)}` is no policy: as a path, {place}; as a bundled name, not one of {', '.join(bundled_policies())}; "
-        "as notation, it does not begin with F<n>B<n>"
+        f"`{printable(name)}` is no policy: as a path, {place}; as a bundled name, not one of "
+        f"{', '.join(bundled_policies())}; as notation, it does not begin with F<n>B<n>"
     )
     raise PolicyError([Diagnostic("not-found", message, Span(name))])
 

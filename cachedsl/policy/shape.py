@@ -34,7 +34,8 @@ def _whole_pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[Val
 
 @lru_cache(maxsize=1)
 def _validator() -> Any:
-    return validators.extend(Draft202012Validator, {"pattern": _whole_pattern})(policy_schema())
+    extend: Any = validators.extend
+    return extend(Draft202012Validator, {"pattern": _whole_pattern})(policy_schema())
 
 
 def shape_findings(root: Node) -> Iterator[Diagnostic]:

@@ -115,11 +115,11 @@ def test_the_findings_of_a_fit(case: tuple[str, int | None]) -> None:
 
 
 def test_overrides_that_only_together_leave_the_signal_without_a_front() -> None:
-    text = "version: 1\nreuse: {threshold: always}\nstacks:\n  d*: {compute: F0B0}\n  double_blocks: {reuse: {threshold: 0.2}}\n"
+    text = "version: 1\nreuse: {threshold: always}\nstacks:\n  t*s: {compute: F0B0}\n  double_blocks: {reuse: {threshold: 0.2}}\n"
     with pytest.raises(PolicyError) as caught:
         compile_policy(parse_policy(text, "p.yaml"), SHAPE, 10)
     assert str(caught.value) == (
-        "p.yaml:4:17: error[signal-needs-front]: compute: signal `residual` is measured after the front blocks, but "
+        "p.yaml:4:18: error[signal-needs-front]: compute: signal `residual` is measured after the front blocks, but "
         "transformer.double_blocks has none under F0 (compute at least F1, or reuse without measuring "
         "(`threshold: always`))"
     )

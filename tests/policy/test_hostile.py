@@ -84,7 +84,7 @@ def test_notation_longer_than_a_file_name_may_be() -> None:
 
 
 def test_a_threshold_in_notation_has_the_bound_of_the_file() -> None:
-    with pytest.raises(PolicyError, match="<notation>:1:6: .*a threshold is at most 1000000"):
+    with pytest.raises(PolicyError, match=r"<notation>:1:6: .*a threshold is at most 1000000"):
         load_policy("F8B0_R1e400")
 
 
@@ -106,6 +106,11 @@ def test_an_override_of_the_predictor_is_written_as_it_may_be_read(override: Par
 def test_descriptions_survive_writing_and_reading(text: str) -> None:
     policy = Policy(description=text)
     assert parse_policy(policy.to_yaml()) == policy
+
+
+def test_overrides_that_surely_meet_are_refused_when_the_file_is_loaded() -> None:
+    text = "reuse: {threshold: always}\nstacks:\n  d*: {compute: F0B0}\n  double_blocks: {reuse: {threshold: 0.2}}"
+    assert findings(text).startswith("p.yaml:5:18: error[signal-needs-front]: compute: signal `residual`")
 
 
 def test_an_override_is_judged_together_with_the_globs_that_it_falls_under() -> None:

@@ -26,7 +26,10 @@ class Subject:
         return self.policy.span(*path)
 
     def scopes(self) -> Iterator[tuple[tuple[str, ...], Tree, StackPolicy]]:
-        """Yield the policy itself and every `stacks` entry laid over it and over the globs it falls under: where it stands, its tree, its meaning."""
+        """Yield the policy itself and every `stacks` entry: where it stands, its tree, its meaning.
+
+        An entry is laid over the policy and over the globs that hold wherever it does.
+        """
         whole = self.policy.for_stack("", "")
         yield (), self.tree, whole
         for key, override in self.policy.stacks:
