@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cachedsl.policy.model import (
+    PREDICT_PARAMETERS,
     UNSET,
     Accumulated,
     AtMask,
@@ -39,7 +40,27 @@ masks = st.one_of(
 )
 accumulated = st.none() | st.builds(Accumulated, st.floats(0, 1e3), st.sampled_from(["on_compute", "never"]))
 signals = st.sampled_from(["residual", "hidden_states"])
-predicts = st.just(Predict()) | st.builds(Predict, st.just("taylor"), st.integers(1, 10))
+OWN: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "order": {"order": st.integers(1, 10)},
+    "form": {"form": st.sampled_from(["exact", "published"])},
+    "scale": {"scale": st.floats(0.01, 1)},
+    "history": {"history": st.integers(4, 64)},
+    "rank": {"rank": st.integers(0, 64)},
+    "ridge": {"ridge": st.floats(0, 1)},
+    "target": {"target": st.sampled_from(["residual", "hidden_states"])},
+    "streams": {"streams": st.none() | st.sampled_from([("hidden",), ("encoder",), ("hidden", "encoder")])},
+    "clock": {"clock": st.sampled_from(["step", "timestep", "sigma"])},
+    "horizon": {"horizon": st.none() | st.integers(1, 99)},
+}
+
+
+def predictor(cls: Any, method: str, wrap: Any = lambda strategy: strategy) -> st.SearchStrategy[Any]:
+    """A predictor of `method` with the parameters that it reads, each through `wrap`."""
+    read = {name: wrap(strategy) for key in PREDICT_PARAMETERS[method] for name, strategy in OWN[key].items()}
+    return st.builds(cls, method=st.just(method), **read)
+
+
+predicts = st.sampled_from(sorted(PREDICT_PARAMETERS)).flatmap(lambda method: predictor(Predict, method))
 refreshes = st.none() | st.builds(Refresh, st.integers(1, 60), st.booleans())
 reuses = st.builds(Reuse, thresholds, signals, limits, limits, accumulated)
 
@@ -64,7 +85,7 @@ overrides = st.builds(
         )
     ),
     predict=unset_or(
-        st.builds(PartialPredict, st.just("taylor"), unset_or(st.integers(1, 10))) | st.just(PartialPredict("copy"))
+        st.sampled_from(sorted(PREDICT_PARAMETERS)).flatmap(lambda method: predictor(PartialPredict, method, unset_or))
     ),
     steps=unset_or(st.none() | masks),
     refresh=unset_or(refreshes),

@@ -58,10 +58,11 @@ def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
         if not any(matches_stack(key, stack.transformer, stack.name) for stack in shape.stacks):
             message = f"stacks: {key!r} matches no stack of {shape.label}"
             found.append(Diagnostic("unknown-stack", message, policy.span("stacks", key), f"its stacks are {listed}"))
+    found += _signal_findings(policy, shape)
     full = {stack: policy.for_stack(stack.transformer, stack.name).compute for stack in shape.stacks}
     full = {stack: compute for stack, compute in full.items() if compute.front + compute.back >= stack.blocks}
     for stack, compute in full.items():
-        asked = _who_asked(policy, stack)
+        asked = _set_by(policy, stack, "compute")
         if not asked and len(full) < len(shape.stacks):
             continue
         message = (
@@ -73,12 +74,28 @@ def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
     return found
 
 
-def _who_asked(policy: Policy, stack: StackShape) -> tuple[str, ...]:
-    """Return the path of the `stacks` entry that sets `compute` for this stack, or nothing."""
+def _signal_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
+    """Find stacks whose several overrides together leave the signal without a front block."""
+    found = []
+    for stack in shape.stacks:
+        resolved = policy.for_stack(stack.transformer, stack.name)
+        if resolved.compute.front == 0 and resolved.measures:
+            message = (
+                f"compute: signal `{resolved.reuse.signal}` is measured after the front blocks, but {stack.qualified} "
+                "has none under F0"
+            )
+            hint = "compute at least F1, or reuse without measuring (`threshold: always`)"
+            span = policy.span(*_set_by(policy, stack, "compute"), "compute")
+            found.append(Diagnostic("signal-needs-front", message, span, hint))
+    return found
+
+
+def _set_by(policy: Policy, stack: StackShape, name: str) -> tuple[str, ...]:
+    """Return the path of the `stacks` entry that sets key `name` for this stack, or nothing."""
     keys = [
         key
         for key, override in policy.stacks
-        if override.compute is not UNSET and matches_stack(key, stack.transformer, stack.name)
+        if getattr(override, name) is not UNSET and matches_stack(key, stack.transformer, stack.name)
     ]
     return ("stacks", max(keys, key=specificity)) if keys else ()
 
@@ -89,23 +106,26 @@ def _step_findings(policy: Policy, shape: ModelShape, num_steps: int | None) -> 
     for stack in shape.stacks:
         resolved = policy.for_stack(stack.transformer, stack.name)
         if num_steps is None:
-            found += _needs_count(policy, resolved)
+            found += _needs_count(policy, stack, resolved)
         elif resolved.steps is not None:
             try:
                 resolve_mask(resolved.steps, num_steps)
             except MaskMismatch as error:
+                span = policy.span(*_set_by(policy, stack, "steps"), "steps")
                 hint = "write a mask for this count, or use runs, which adapt"
-                found.append(Diagnostic("mask-length", f"steps: {error}", policy.span("steps"), hint))
+                found.append(Diagnostic("mask-length", f"steps: {error}", span, hint))
     return list(dict.fromkeys(found))
 
 
-def _needs_count(policy: Policy, resolved: StackPolicy) -> list[Diagnostic]:
+def _needs_count(policy: Policy, stack: StackShape, resolved: StackPolicy) -> list[Diagnostic]:
     hint = "give num_inference_steps, or start the run with its step count"
     found = []
     if resolved.tail:
         message = f"tail: {resolved.tail} needs the run's step count, which is not known"
-        found.append(Diagnostic("unknown-step-count", message, policy.span("tail"), hint))
+        span = policy.span(*_set_by(policy, stack, "tail"), "tail")
+        found.append(Diagnostic("unknown-step-count", message, span, hint))
     if resolved.steps is not None:
         message = "steps: a mask needs the run's step count, which is not known"
-        found.append(Diagnostic("unknown-step-count", message, policy.span("steps"), hint))
+        span = policy.span(*_set_by(policy, stack, "steps"), "steps")
+        found.append(Diagnostic("unknown-step-count", message, span, hint))
     return found

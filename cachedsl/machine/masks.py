@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
+from itertools import chain, islice, zip_longest
 
 from cachedsl.policy.model import AtMask, BitMask, Mask
 
@@ -31,4 +31,5 @@ def resolve_mask(mask: Mask, num_steps: int) -> str:
             )
         return "".join("1" if step in mask.at else "0" for step in range(num_steps))
     runs = zip_longest(mask.compute, mask.cache, fillvalue=0)
-    return "".join("1" * computed + "0" * cached for computed, cached in runs)[:num_steps].ljust(num_steps, "1")
+    bits = ("1" * min(computed, num_steps) + "0" * min(cached, num_steps) for computed, cached in runs)
+    return "".join(islice(chain.from_iterable(bits), num_steps)).ljust(num_steps, "1")

@@ -10,6 +10,8 @@ from typing import Any
 import attrs
 
 from cachedsl.machine.plan import Plan, StackPlan, StepEntry
+from cachedsl.machine.transition import warmup_length
+from cachedsl.policy.model import PREDICT_PARAMETERS, Cfg
 
 
 def to_json(plan: Plan) -> str:
@@ -28,6 +30,8 @@ def _stack_tree(stack: StackPlan) -> dict[str, Any]:
     policy = attrs.asdict(stack.policy)
     for part in ("steps", "compute"):
         policy.pop(part)  # stands as mask, front and back
+    read = ("method", *PREDICT_PARAMETERS[stack.policy.predict.method])
+    policy["predict"] = {name: policy["predict"][name] for name in read}
     return {
         "stack": stack.shape.qualified,
         "blocks": stack.blocks,
@@ -85,28 +89,55 @@ def table_lines(table: tuple[StepEntry, ...]) -> Iterator[str]:
         index += count
 
 
+Arrow = tuple[str, str, str]
+
+
 def to_mermaid(plan: Plan) -> str:
-    """Return a `stateDiagram-v2`: the phases, and on the arrows the guards that this plan can fire."""
-    stack = next((s for s in plan.stacks if s.units), plan.stacks[0])
-    guards = list(_step_guards(stack))
-    lines = [
-        "stateDiagram-v2",
-        "    [*] --> Ended",
-        "    Ended --> Idle: RunStarted",
-        f"    Idle --> Stepping: StepStarted, compute if {' or '.join(guards)}",
-        "    Stepping --> Idle: StepEnded",
-        "    Idle --> Ended: RunEnded",
-    ]
-    if stack.measures:
-        threshold = stack.policy.reuse.threshold
-        lines += [
-            "    Stepping --> Measuring: UnitReached on an open step",
-            f"    Measuring --> Stepping: UnitMeasured, reuse if {stack.policy.reuse.signal} below {threshold}",
-        ]
-    elif stack.units and stack.policy.reuse.threshold != 0:
-        lines.append("    Stepping --> Stepping: UnitReached, reuse unless forced")
-    lines.append("    Stepping --> Ended: Failed")
+    """Return a `stateDiagram-v2`: the phases, and on the arrows the guards that this plan can fire.
+
+    Stacks whose machines differ in that get a diagram each, side by side; stacks without a unit have no machine.
+    """
+    groups: dict[tuple[Arrow, ...], list[str]] = {}
+    for stack in plan.stacks:
+        if stack.units:
+            groups.setdefault(tuple(_arrows(stack, plan.cfg)), []).append(stack.shape.qualified)
+    lines = ["stateDiagram-v2"]
+    for number, (arrows, names) in enumerate(groups.items(), 1):
+        if len(groups) == 1:
+            lines += _diagram(arrows, "")
+        else:
+            lines.append(f'    state "{", ".join(names)}" as Machine{number} {{')
+            lines += [f"    {line}" for line in _diagram(arrows, str(number))]
+            lines.append("    }")
     return "\n".join(lines) + "\n"
+
+
+def _diagram(arrows: tuple[Arrow, ...], suffix: str) -> Iterator[str]:
+    """Yield the lines of one machine; `suffix` tells its phases from those of the others."""
+    phases = dict.fromkeys(source for source, _, _ in arrows)
+    if suffix:
+        yield from (f'    state "{phase}" as {phase}{suffix}' for phase in phases)
+    yield f"    [*] --> Ended{suffix}"
+    for source, target, label in arrows:
+        yield f"    {source}{suffix} --> {target}{suffix}: {label}"
+
+
+def _arrows(stack: StackPlan, cfg: Cfg) -> Iterator[Arrow]:
+    """Yield the transitions of one machine: from, to, and what it takes."""
+    reuse, exact = stack.policy.reuse, stack.policy.reuse.threshold == 0
+    yield "Ended", "Idle", "RunStarted"
+    yield "Idle", "Stepping", f"StepStarted, compute if {' or '.join(_step_guards(stack))}"
+    if stack.measures:
+        if cfg.decision == "follow_first":
+            yield "Stepping", "Stepping", "UnitReached, later branches as the first one"
+        yield "Stepping", "Measuring", "UnitReached on an open step"
+        yield "Measuring", "Stepping", f"UnitMeasured, reuse if {reuse.signal} below {reuse.threshold}, else compute"
+        yield "Measuring", "Ended", "Failed"
+    elif not exact:
+        yield "Stepping", "Stepping", "UnitReached, reuse unless forced"
+    yield "Stepping", "Idle", "StepEnded"
+    yield "Stepping", "Ended", "Failed"
+    yield "Idle", "Ended", "RunEnded or Failed"
 
 
 def _step_guards(stack: StackPlan) -> Iterator[str]:
@@ -116,11 +147,11 @@ def _step_guards(stack: StackPlan) -> Iterator[str]:
         yield "exact"
         return
     if policy.refresh is not None:
-        yield f"refresh at {'every ' if policy.refresh.repeat else ''}{policy.refresh.at}"
+        yield f"refresh {'every' if policy.refresh.repeat else 'at'} {policy.refresh.at}"
     yield "no_history"
-    if policy.warmup.steps:
+    if length := warmup_length(stack):
         every = f" every {policy.warmup.interval}" if policy.warmup.interval > 1 else ""
-        yield f"warmup {policy.warmup.steps}{every}"
+        yield f"warmup {length}{every}"
     if policy.tail:
         yield f"tail {policy.tail}"
     if policy.steps is not None:
@@ -129,5 +160,5 @@ def _step_guards(stack: StackPlan) -> Iterator[str]:
         yield f"max_total {reuse.max_total}"
     if reuse.max_continuous is not None:
         yield f"max_continuous {reuse.max_continuous}"
-    if reuse.max_accumulated is not None:
+    if reuse.max_accumulated is not None and (stack.measures or not reuse.max_accumulated.limit):
         yield f"max_accumulated {reuse.max_accumulated.limit:g}"

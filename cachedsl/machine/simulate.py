@@ -20,7 +20,7 @@ from cachedsl.machine.events import (
     UnitReached,
 )
 from cachedsl.machine.plan import StackPlan
-from cachedsl.machine.transition import initial, transition
+from cachedsl.machine.transition import Snapshot, initial, transition
 
 
 @frozen
@@ -58,21 +58,29 @@ def simulate(plan: StackPlan, value: Callable[[int, int], float], num_steps: int
     """
     state, _ = transition(plan, initial(plan), RunStarted(num_steps))
     outcomes = []
-    for step in range(num_steps):
-        state, _ = transition(plan, state, StepStarted(step))
-        units = []
-        for unit in plan.units:
-            measured = None
-            state, actions = transition(plan, state, UnitReached(unit.index))
-            if any(isinstance(action, Measure) for action in actions):
-                measured = value(step, unit.index)
-                state, actions = transition(plan, state, UnitMeasured(unit.index, measured))
-            decided = next(a for a in actions if isinstance(a, (ComputeUnit, ReuseUnit)))
-            verdict: Literal["compute", "reuse"] = "reuse" if isinstance(decided, ReuseUnit) else "compute"
-            units.append(UnitOutcome(unit.index, verdict, decided.reason, measured))
-            state, _ = transition(plan, state, UnitDone(unit.index))
-        state, _ = transition(plan, state, StepEnded())
-        reused = any(u.verdict == "reuse" and plan.units[u.unit].kind != "back" for u in units)
-        outcomes.append(StepOutcome(step, "reuse" if reused else "compute", tuple(units)))
+    for index in range(num_steps):
+        state, outcome = take_step(plan, state, index, value)
+        outcomes.append(outcome)
     transition(plan, state, RunEnded())
     return tuple(outcomes)
+
+
+def take_step(
+    plan: StackPlan, state: Snapshot, index: int, value: Callable[[int, int], float]
+) -> tuple[Snapshot, StepOutcome]:
+    """Take the run's step `index` from an idle `state`, every unit in turn; `value` as in `simulate`."""
+    state, _ = transition(plan, state, StepStarted(index))
+    units = []
+    for unit in plan.units:
+        measured = None
+        state, actions = transition(plan, state, UnitReached(unit.index))
+        if any(isinstance(action, Measure) for action in actions):
+            measured = value(index, unit.index)
+            state, actions = transition(plan, state, UnitMeasured(unit.index, measured))
+        decided = next(a for a in actions if isinstance(a, (ComputeUnit, ReuseUnit)))
+        verdict: Literal["compute", "reuse"] = "reuse" if isinstance(decided, ReuseUnit) else "compute"
+        units.append(UnitOutcome(unit.index, verdict, decided.reason, measured))
+        state, _ = transition(plan, state, UnitDone(unit.index))
+    state, _ = transition(plan, state, StepEnded())
+    reused = any(u.verdict == "reuse" and plan.units[u.unit].kind != "back" for u in units)
+    return state, StepOutcome(index, "reuse" if reused else "compute", tuple(units))

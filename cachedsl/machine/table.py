@@ -1,72 +1,28 @@
-"""What can be known of every step before the run: the machine itself, walked over all outcomes of open steps."""
+"""What can be known of every step before the run: one walk of the machine itself."""
 
 from __future__ import annotations
 
-from attrs import evolve
+import math
 
-from cachedsl.machine.events import Measure, RunStarted, StepEnded, StepStarted, UnitDone, UnitMeasured, UnitReached
+from cachedsl.machine.events import RunStarted
 from cachedsl.machine.plan import StackPlan, StepEntry
-from cachedsl.machine.transition import Snapshot, initial, transition
+from cachedsl.machine.simulate import take_step
+from cachedsl.machine.transition import initial, transition
 
 
 def step_table(plan: StackPlan, num_steps: int) -> tuple[StepEntry, ...]:
-    """Return one entry per step for a machine that sees every step from 0, as a leading branch.
+    """Return one entry per step for a machine that sees every step from 0, as a leading branch, in constant shapes.
 
-    An entry is `open` where the verdict depends on what will be measured. Where the verdict is certain but not its
-    reason, the possible reasons are joined by a slash.
+    An entry is `open` where the verdict depends on what will be measured, or was measured before.
+
+    One walk is enough. A policy that never measures has no open step, so its walk is the run. One that measures
+    reuses on open steps only, and every open step may be computed without adding to any sum (a measurement that is
+    not finite); the walk takes that path. The guards up to the mask go by index and anchors, which are the same on
+    every path, and a limit that fires where nothing was reused and nothing summed up is 0 and fires on every path.
     """
-    started, _ = transition(plan, initial(plan), RunStarted(num_steps))
-    states = {started}
+    state, _ = transition(plan, initial(plan), RunStarted(num_steps))
     table = []
     for index in range(num_steps):
-        begun = [transition(plan, state, StepStarted(index))[0] for state in states]
-        table.append(_entry(begun))
-        states = {_essence(plan, after) for state in begun for after in _outcomes(plan, state)}
+        state, _ = take_step(plan, state, index, lambda step, unit: math.nan)
+        table.append(StepEntry(state.verdict, state.reason))
     return tuple(table)
-
-
-def _entry(begun: list[Snapshot]) -> StepEntry:
-    verdicts = {state.verdict for state in begun}
-    if len(verdicts) > 1 or "open" in verdicts:
-        return StepEntry("open")
-    return StepEntry(verdicts.pop(), "/".join(sorted({state.reason for state in begun})))
-
-
-def _outcomes(plan: StackPlan, begun: Snapshot) -> list[Snapshot]:
-    """End the step in every way in which it can end: an open one reused or computed, and near or far from a limit."""
-    if begun.verdict != "open":
-        return [_finish(plan, begun, 0.0)]
-    threshold = plan.policy.reuse.threshold
-    assert threshold != "always"
-    below = [_finish(plan, begun, 0.0)]
-    above = [_finish(plan, begun, threshold)]
-    limit = plan.policy.reuse.max_accumulated
-    far = [evolve(s, accumulated=limit.limit) for s in (*below, *above) if limit and s.accumulated < limit.limit]
-    return [*below, *above, *[s for s in far if s.reused_run or (limit and limit.reset == "never")]]
-
-
-def _finish(plan: StackPlan, state: Snapshot, value: float) -> Snapshot:
-    for unit in plan.units:
-        if unit.kind == "back":
-            continue
-        state, actions = transition(plan, state, UnitReached(unit.index))
-        if any(isinstance(action, Measure) for action in actions):
-            state, _ = transition(plan, state, UnitMeasured(unit.index, value))
-        state, _ = transition(plan, state, UnitDone(unit.index))
-    return transition(plan, state, StepEnded())[0]
-
-
-def _essence(plan: StackPlan, state: Snapshot) -> Snapshot:
-    """Merge states that no guard can tell apart."""
-    reuse = plan.policy.reuse
-    return evolve(
-        state,
-        reused_total=0 if reuse.max_total is None else state.reused_total,
-        reused_run=0 if reuse.max_continuous is None else state.reused_run,
-        accumulated=0.0 if reuse.max_accumulated is None else min(state.accumulated, reuse.max_accumulated.limit),
-        anchors=tuple(min(count, 1) for count in state.anchors),
-        reused_units=(),
-        computed_units=(),
-        verdict="compute",
-        reason="",
-    )

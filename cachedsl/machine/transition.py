@@ -19,6 +19,7 @@ from cachedsl.machine.events import (
     Event,
     Failed,
     Measure,
+    Observe,
     ReuseUnit,
     RunEnded,
     RunStarted,
@@ -87,6 +88,9 @@ class Snapshot:
 
 Result = tuple[Snapshot, tuple[Action, ...]]
 
+OBSERVED: frozenset[str] = frozenset()
+"""Signals whose reference is the previous step, so that they are kept on every step; none of the present ones is."""
+
 
 def initial(plan: StackPlan) -> Snapshot:
     """Return the snapshot before any run."""
@@ -137,6 +141,8 @@ def _step_started(plan: StackPlan, snapshot: Snapshot, event: StepStarted) -> Re
             accumulated=0.0,
             since_refresh=0,
         )
+    if plan.measures and plan.policy.reuse.signal in OBSERVED:
+        actions = (*actions, Observe(plan.policy.reuse.signal))
     verdict, reason = _step_verdict(plan, step, event, refreshed)
     return evolve(step, verdict=verdict, reason=reason), actions
 
@@ -190,10 +196,13 @@ def refresh_falls_on(plan: StackPlan, own_index: int) -> bool:
 
 def in_warmup(plan: StackPlan, since_refresh: int) -> bool:
     """Tell whether warmup forces the step that is `since_refresh` own steps after the last refresh."""
-    warmup, steps = plan.policy.warmup, plan.policy.warmup.steps
-    if plan.mask is not None:
-        steps = min(steps, len(plan.mask) - len(plan.mask.lstrip("1")))
-    return since_refresh < steps and since_refresh % warmup.interval == 0
+    return since_refresh < warmup_length(plan) and since_refresh % plan.policy.warmup.interval == 0
+
+
+def warmup_length(plan: StackPlan) -> int:
+    """Return how many steps warmup spans: with a mask, at most its leading run of ones."""
+    steps = plan.policy.warmup.steps
+    return steps if plan.mask is None else min(steps, len(plan.mask) - len(plan.mask.lstrip("1")))
 
 
 def mask_bit(plan: StackPlan, index: int) -> str | None:
@@ -204,7 +213,10 @@ def mask_bit(plan: StackPlan, index: int) -> str | None:
 
 
 def _unit_reached(plan: StackPlan, snapshot: Snapshot, event: UnitReached) -> Result:
+    """Guards 14 to 17; on an open step the unit is measured."""
     unit = event.unit
+    if not 0 <= unit < len(plan.units):
+        raise InvalidTransition(f"{plan.shape.qualified}: there is no unit {unit}, it has {len(plan.units)}")
     if snapshot.unit is not None or unit in (*snapshot.reused_units, *snapshot.computed_units):
         raise InvalidTransition(f"{plan.shape.qualified}: unit {unit} was reached twice, or inside another")
     step = evolve(snapshot, unit=unit)
@@ -223,7 +235,7 @@ def _unit_reached(plan: StackPlan, snapshot: Snapshot, event: UnitReached) -> Re
 
 
 def _unit_measured(plan: StackPlan, snapshot: Snapshot, event: UnitMeasured) -> Result:
-    """Guards 15 to 17."""
+    """Guards 18 to 20."""
     if event.unit != snapshot.unit:
         raise InvalidTransition(f"{plan.shape.qualified}: unit {event.unit} was measured, not {snapshot.unit}")
     step = evolve(snapshot, phase=Phase.STEPPING)

@@ -8,7 +8,7 @@ import attrs
 import yaml
 
 from cachedsl.policy.merge import Tree
-from cachedsl.policy.model import UNSET, PartialPredict, Policy, Predict
+from cachedsl.policy.model import PREDICT_PARAMETERS, UNSET, PartialPredict, Policy, Predict, Unset
 
 
 class _Dumper(yaml.SafeDumper):
@@ -51,8 +51,6 @@ def to_yaml(policy: Policy, *, full: bool = False) -> str:
         value = getattr(policy, key)
         if full or value != getattr(default, key):
             tree[key] = _tree(value)
-    if policy.predict.method == "copy" and isinstance(tree.get("predict"), dict):
-        tree["predict"].pop("order")  # an order without effect is not to be written
     if policy.stacks or full:
         tree["stacks"] = {key: _tree(override) for key, override in policy.stacks}
     text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
@@ -67,8 +65,8 @@ def expand(policy: Policy) -> Policy:
 
 
 def _tree(value: Any) -> Any:
-    if value == PartialPredict("copy", Predict().order):
-        return "copy"  # the shorthand sets the order too, which the long form may not name
+    if isinstance(value, (Predict, PartialPredict)):
+        return _predict(value)
     if attrs.has(type(value)):
         return {
             field.name: _tree(getattr(value, field.name))
@@ -76,3 +74,15 @@ def _tree(value: Any) -> Any:
             if getattr(value, field.name) is not UNSET
         }
     return list(value) if isinstance(value, tuple) else value
+
+
+def _predict(value: Predict | PartialPredict) -> Any:
+    """Write a predictor without the parameters that its method does not read."""
+    named = attrs.asdict(value, recurse=False)
+    if isinstance(value, PartialPredict) and all(
+        part == getattr(Predict(), name) for name, part in named.items() if name != "method"
+    ):
+        return value.method  # only the shorthand also resets what the method does not read
+    read = tuple(named) if isinstance(value.method, Unset) else PREDICT_PARAMETERS[value.method]
+    kept = {name: part for name, part in named.items() if part is not UNSET and name in ("method", *read)}
+    return {name: list(part) if isinstance(part, tuple) else part for name, part in kept.items()}

@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import attrs
+
+from cachedsl.policy.model import PREDICT_PARAMETERS, Predict
+
 Tree = dict[str, Any]
 
 _FNBM = re.compile(r"F(\d+)B(\d+)")
@@ -43,7 +47,7 @@ def _long_form(key: str, value: Any) -> Any:
 
 _SHORT: dict[str, tuple[str, ...]] = {
     "warmup": ("steps", "interval"),
-    "predict": ("method", "order"),
+    "predict": tuple(a.name for a in attrs.fields(Predict)),
     "cfg": ("mode", "order", "decision"),
     "refresh": ("at", "repeat"),
     "max_accumulated": ("limit", "reset"),
@@ -59,7 +63,7 @@ def merge(parent: Tree, child: Tree) -> Tree:
         below = parent.get(key)
         if isinstance(value, dict) and isinstance(below, dict) and key not in _WHOLE:
             if key == "predict" and value.get("method") not in (None, below.get("method")):
-                below = {k: v for k, v in below.items() if k == "method"}  # another method has other parameters
+                below = {k: v for k, v in below.items() if k in PREDICT_PARAMETERS[value["method"]]}
             merged[key] = merge(below, value)
         else:
             merged[key] = value

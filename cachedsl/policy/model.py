@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Always = Literal["always"]
 SignalName = Literal["residual", "hidden_states"]
-PredictMethod = Literal["copy", "taylor"]
+PredictMethod = Literal["copy", "taylor", "newton", "hermite", "foca", "dmd"]
+ClockName = Literal["step", "timestep", "sigma"]
 CfgMode = Literal["auto", "fused", "separate"]
 
 
@@ -74,10 +75,44 @@ class Reuse:
 
 @frozen
 class Predict:
-    """How a reused result is approximated. `order` is read by `taylor` alone."""
+    """How a reused result is approximated; `PREDICT_PARAMETERS` says which method reads which parameter.
+
+    Attributes:
+        method: the predictor.
+        order: of the polynomial.
+        form: of `taylor`: `exact` on polynomials of its order, or as `published`.
+        scale: of `hermite`, the contraction of its basis.
+        history: of `dmd`, how many anchors it fits.
+        rank: of `dmd`, how many modes it keeps; 0 is as many as the anchors show.
+        ridge: of `dmd`, its regularisation, relative to the largest singular value.
+        target: what is extrapolated, the unit's residual or its output.
+        streams: which streams are; None is every stream that the blocks return. The others are copied.
+        clock: what distance is measured in.
+        horizon: more steps than this after the last computed one, the predictor copies; None is no limit.
+    """
 
     method: PredictMethod = "copy"
     order: int = 1
+    form: Literal["exact", "published"] = "exact"
+    scale: float = 0.5
+    history: int = 6
+    rank: int = 0
+    ridge: float = 1e-8
+    target: Literal["residual", "hidden_states"] = "residual"
+    streams: tuple[Literal["hidden", "encoder"], ...] | None = None
+    clock: ClockName = "step"
+    horizon: int | None = None
+
+
+_SHARED = ("target", "streams", "clock", "horizon")
+PREDICT_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "copy": ("target",),
+    "taylor": ("order", "form", *_SHARED),
+    "newton": ("order", *_SHARED),
+    "hermite": ("order", "scale", *_SHARED),
+    "foca": _SHARED,
+    "dmd": ("history", "rank", "ridge", *_SHARED),
+}
 
 
 @frozen
@@ -169,6 +204,15 @@ class PartialReuse:
 class PartialPredict:
     method: PredictMethod | Unset = UNSET
     order: int | Unset = UNSET
+    form: Literal["exact", "published"] | Unset = UNSET
+    scale: float | Unset = UNSET
+    history: int | Unset = UNSET
+    rank: int | Unset = UNSET
+    ridge: float | Unset = UNSET
+    target: Literal["residual", "hidden_states"] | Unset = UNSET
+    streams: tuple[Literal["hidden", "encoder"], ...] | Unset | None = UNSET
+    clock: ClockName | Unset = UNSET
+    horizon: int | Unset | None = UNSET
 
 
 @frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -108,7 +109,12 @@ def _reuse(tree: Tree) -> Tree:
 
 
 def _predict(tree: Tree) -> Tree:
-    return {key: int(value) if key == "order" and value is not None else value for key, value in tree.items()}
+    converters: dict[str, Callable[[Any], Any]] = {
+        **dict.fromkeys(("order", "history", "rank", "horizon"), int),
+        **dict.fromkeys(("scale", "ridge"), float),
+        "streams": tuple,
+    }
+    return {key: None if value is None else converters.get(key, str)(value) for key, value in tree.items()}
 
 
 def _refresh(tree: Tree | None) -> Refresh | None:

@@ -7,11 +7,19 @@ from collections.abc import Callable
 from cachedsl.policy.model import Predict
 from cachedsl.predictors.base import Predictor
 from cachedsl.predictors.copy import CopyPredictor
+from cachedsl.predictors.dmd import DmdPredictor
+from cachedsl.predictors.foca import FocaPredictor
+from cachedsl.predictors.hermite import HermitePredictor
+from cachedsl.predictors.newton import NewtonPredictor
 from cachedsl.predictors.taylor import TaylorPredictor
 
 PREDICTORS: dict[str, Callable[[Predict], Predictor]] = {
     "copy": lambda _: CopyPredictor(),
-    "taylor": lambda predict: TaylorPredictor(predict.order),
+    "taylor": lambda predict: TaylorPredictor(predict.order, published=predict.form == "published"),
+    "newton": lambda predict: NewtonPredictor(predict.order),
+    "hermite": lambda predict: HermitePredictor(predict.order, predict.scale),
+    "foca": lambda _: FocaPredictor(),
+    "dmd": lambda predict: DmdPredictor(predict.history, predict.rank, predict.ridge),
 }
 
 
@@ -20,4 +28,4 @@ def build_predictor(predict: Predict) -> Predictor:
     return PREDICTORS[predict.method](predict)
 
 
-__all__ = ["PREDICTORS", "Predictor", "build_predictor"]
+__all__ = ["PREDICTORS", "CopyPredictor", "Predictor", "build_predictor"]

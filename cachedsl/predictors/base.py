@@ -12,11 +12,11 @@ class Predictor(ABC):
 
     @abstractmethod
     def update(self, value: torch.Tensor, position: float) -> None:
-        """Take the result computed at `position` (the run's step index) as the newest anchor.
+        """Take the result computed at `position` (a step index, timestep or sigma) as the newest anchor.
 
         Args:
             value: the residual `(batch, tokens, channels)`, kept by reference and never changed.
-            position: strictly larger than that of the anchor before.
+            position: beyond that of the anchor before, always in the same direction.
         """
 
     @abstractmethod

@@ -3,7 +3,7 @@
 The paper's eq. 6 sums D_j k^j / j! with D_{j+1} = (D_j - D_j') / gap. D_j is a backward difference, not the
 derivative at the newest anchor, so from order 2 on that sum misses polynomials of its own degree (t^2 by -k). Newton's
 backward formula takes the same differences and puts the rising product k (k + gap) ... (k + (j-1) gap) in place of
-k^j: the same for order 1, exact for every order on evenly spaced anchors.
+k^j: the same for order 1, exact for every order on evenly spaced anchors. `published` keeps the paper's sum.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from cachedsl.predictors.base import Predictor
 class TaylorPredictor(Predictor):
     """Uses the highest order that the anchors so far allow, up to `order`; with one anchor it copies."""
 
-    def __init__(self, order: int) -> None:
+    def __init__(self, order: int, *, published: bool = False) -> None:
         self._order = order
+        self._published = published
         self._differences: list[torch.Tensor] = []
         self._position = 0.0
         self._gap = 1.0
@@ -39,7 +40,7 @@ class TaylorPredictor(Predictor):
         distance = position - self._position
         result, weight = newest.float(), 1.0
         for j, difference in enumerate(differences):
-            weight *= (distance + j * self._gap) / (j + 1)
+            weight *= (distance if self._published else distance + j * self._gap) / (j + 1)
             result = result + weight * difference.float()
         return result.to(newest.dtype)
 

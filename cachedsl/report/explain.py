@@ -37,6 +37,8 @@ def _sentences(stack: StackPlan) -> Iterator[str]:
 
 def _always(stack: StackPlan) -> str:
     parts = [f"{end} {_blocks(count)}" for end, count in (("first", stack.front), ("last", stack.back)) if count]
+    if stack.front > 1 and stack.back > 1:
+        parts[0] = f"first {stack.front}"
     runs = "run" if stack.front + stack.back > 1 else "runs"
     always = f"The {' and the '.join(parts)} always {runs}" if parts else "No block always runs"
     middle = sum(unit.stop - unit.start for unit in stack.units)
@@ -93,12 +95,21 @@ def _limits(stack: StackPlan) -> Iterator[str]:
 
 
 def _predicted(predict: Predict) -> str:
+    what = {"residual": "residual", "hidden_states": "output"}[predict.target]
     if predict.method == "copy":
-        return "A reused step adds the residual of the last computed one."
-    return (
-        f"A reused step extrapolates the residual by Taylor's formula of order {predict.order}, from up to "
-        f"{predict.order + 1} computed steps."
-    )
+        return f"A reused step {'adds' if what == 'residual' else 'returns'} the {what} of the last computed one."
+    how = {
+        "taylor": f"Taylor's formula of order {predict.order}",
+        "newton": f"Newton's divided differences of order {predict.order}",
+        "hermite": f"a Hermite basis of order {predict.order}",
+        "foca": "FoCa's predictor and corrector",
+        "dmd": "Dynamic Mode Decomposition",
+    }[predict.method]
+    anchors = {"foca": 3, "dmd": predict.history}.get(predict.method, predict.order + 1)
+    streams = "" if predict.streams is None else f" of the {' and '.join(predict.streams)} stream"
+    clock = "" if predict.clock == "step" else f" over the {predict.clock}"
+    far = "" if predict.horizon is None else f"; beyond {_steps(predict.horizon)} it copies"
+    return f"A reused step extrapolates the {what}{streams} by {how}{clock}, from up to {anchors} computed steps{far}."
 
 
 def _cfg(cfg: Cfg) -> str:

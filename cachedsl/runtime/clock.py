@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from attrs import define, field, frozen
 
-from cachedsl.policy.model import Cfg
-from cachedsl.runtime.errors import CfgMismatch
+from cachedsl.policy.model import Cfg, ClockName
+from cachedsl.runtime.errors import CfgMismatch, ClockUnavailable
 
 FUSED_BRANCH = "cond_uncond"
 _BRANCHES = {"cond_first": ("cond", "uncond"), "uncond_first": ("uncond", "cond")}
@@ -55,6 +55,7 @@ class Clock:
     _unnamed: int = 0
     _at: tuple[int, int] = (-1, 0)
     _named_at: tuple[int, str] | None = None
+    _tables: dict[str, list[float]] = field(factory=dict)
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -83,6 +84,25 @@ class Clock:
             return self.steps
         timesteps = getattr(self.scheduler, "timesteps", None)
         return None if timesteps is None else len(timesteps) - self._begin_index()
+
+    def position(self, step: int, clock: ClockName) -> float:
+        """Return where step `step` is on `clock`: its index, or the scheduler's timestep or sigma there.
+
+        Raises:
+            ClockUnavailable: there is no scheduler, or it has no such table.
+        """
+        if clock == "step":
+            return float(step)
+        if clock not in self._tables:
+            table = getattr(self.scheduler, f"{clock}s", None)
+            if table is None:
+                there_is = "none" if self.scheduler is None else type(self.scheduler).__name__
+                raise ClockUnavailable(
+                    f"predict.clock: {clock} needs a scheduler with `{clock}s`, this run has {there_is}; use clock: "
+                    "step, or give a bare transformer's run one: cached.run(steps=..., scheduler=...)"
+                )
+            self._tables[clock] = [float(value) for value in table][self._begin_index() :]
+        return self._tables[clock][step]
 
     def finished(self) -> bool:
         """Tell whether every branch that was expected or seen has had all its steps."""

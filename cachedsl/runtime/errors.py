@@ -21,6 +21,10 @@ class CfgMismatch(CachedslError):
     """The policy's `cfg` contradicts what the pipeline does."""
 
 
+class ClockUnavailable(CachedslError):
+    """The predictor is to measure distance on a clock that the run does not have."""
+
+
 class SkippedBlock(CachedslError):
     """The model's own loop left a unit without calling its last block, so the unit has no result."""
 

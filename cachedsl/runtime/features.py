@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import torch
-from attrs import define, field
+from attrs import define, field, frozen
 
 from cachedsl.patterns import Stream
 from cachedsl.policy.model import Predict
-from cachedsl.predictors import Predictor, build_predictor
+from cachedsl.predictors import CopyPredictor, Predictor, build_predictor
 from cachedsl.runtime.block_io import Streams
+
+
+@frozen
+class Position:
+    """Where a step is: `step` is the run's index, `clock` the same place on the clock that the predictor goes by."""
+
+    step: int
+    clock: float
 
 
 @define
@@ -21,6 +29,8 @@ class UnitFeatures:
 
     predict: Predict
     reference: torch.Tensor | None = None
+    last_step: int = -1
+    newest: dict[Stream, torch.Tensor] = field(factory=dict)
     residuals: dict[Stream, Predictor] = field(factory=dict)
     values: Streams = field(factory=dict)
     shapes: dict[Stream, torch.Size | None] = field(factory=dict)
@@ -29,9 +39,10 @@ class UnitFeatures:
         """Tell whether any stream enters with another shape than at the last anchor; False without one."""
         return bool(self.shapes) and self.shapes != _shapes(entry)
 
-    def store(self, position: int, entry: Streams, exit: Streams, tap: torch.Tensor | None) -> None:
-        """Keep what was just computed at step `position` as the newest anchor, and `tap` as the new reference."""
+    def store(self, at: Position, entry: Streams, exit: Streams, tap: torch.Tensor | None) -> None:
+        """Keep what was just computed as the newest anchor, and `tap` as the new reference."""
         self.reference = tap
+        self.last_step = at.step
         self.shapes = _shapes(entry)
         self.values = {}
         for stream, after in exit.items():
@@ -41,22 +52,31 @@ class UnitFeatures:
                 self.values[stream] = None if after is None else after.detach().clone()
                 continue
             if stream not in self.residuals:
-                self.residuals[stream] = build_predictor(self.predict)
-            self.residuals[stream].update((after - before).detach(), float(position))
+                self.residuals[stream] = self._predictor(stream)
+            value = (after - before).detach() if self.predict.target == "residual" else after.detach().clone()
+            self.newest[stream] = value
+            self.residuals[stream].update(value, at.clock)
 
-    def approximate(self, position: int, entry: Streams) -> Streams:
-        """Return the streams that the unit would return at step `position`: entry plus predicted residual."""
+    def approximate(self, at: Position, entry: Streams) -> Streams:
+        """Return the streams that the unit would return at `at`: entry plus predicted residual, or predicted output."""
         streams: Streams = dict(self.values)
+        horizon = self.predict.horizon
+        far = horizon is not None and at.step - self.last_step > horizon
         for stream, predictor in self.residuals.items():
             before = entry[stream]
             assert before is not None, "a stream with a residual had an entry, and shapes are checked"
-            streams[stream] = before + predictor.predict(float(position))
+            predicted = self.newest[stream] if far else predictor.predict(at.clock)
+            streams[stream] = before + predicted if self.predict.target == "residual" else predicted.clone()
         return streams
+
+    def _predictor(self, stream: Stream) -> Predictor:
+        wanted = self.predict.streams
+        return build_predictor(self.predict) if wanted is None or stream in wanted else CopyPredictor()
 
     def clear(self) -> None:
         """Forget everything; buffers are freed when nothing else holds them."""
         self.reference = None
-        self.residuals, self.values, self.shapes = {}, {}, {}
+        self.newest, self.residuals, self.values, self.shapes = {}, {}, {}, {}
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that is held."""

@@ -13,6 +13,7 @@ from cachedsl.machine.plan import Plan
 from cachedsl.runtime.block_io import BlockIO
 from cachedsl.runtime.clock import Call, CallContext, Clock
 from cachedsl.runtime.driver import Driver
+from cachedsl.runtime.features import Position
 from cachedsl.runtime.step import StackStep
 from cachedsl.trace import RunRecord
 
@@ -61,7 +62,9 @@ class Run:
         key = (component, path, passage, call.branch)
         if key not in self.drivers:
             self.drivers[key] = Driver(self.plan.stack(component, path), self.num_steps)
-        return StackStep(self.drivers[key], io, call.step, self._leader(key, call))
+        driver = self.drivers[key]
+        at = Position(call.step, self.clock.position(call.step, driver.plan.policy.predict.clock))
+        return StackStep(driver, io, at, self._leader(key, call))
 
     def end_step(self, component: str, path: str, passage: int, call: Call, step: StackStep) -> None:
         """End a step, record it, and let it lead the step's later branches."""

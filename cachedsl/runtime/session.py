@@ -56,13 +56,13 @@ class Session:
         return self._plans[num_steps]
 
     @contextmanager
-    def run(self, steps: int | None = None) -> Iterator[None]:
+    def run(self, steps: int | None = None, scheduler: Any = None) -> Iterator[None]:
         """Delimit a run: everything that the transformers do inside, on this thread, belongs to it.
 
         Raises:
             ConcurrentRun: a run is going on; it is not disturbed.
         """
-        run = self._begin(steps, explicit=True)
+        run = self._begin(steps, explicit=True, scheduler=scheduler)
         try:
             yield
         except BaseException as error:
@@ -116,7 +116,7 @@ class Session:
     def in_forward(self) -> bool:
         return any(executor.conducting() for executor in self.executors)
 
-    def _begin(self, steps: int | None, *, explicit: bool) -> Run:
+    def _begin(self, steps: int | None, *, explicit: bool, scheduler: Any = None) -> Run:
         with self._lock:
             if self._run is not None and not self._run.explicit:
                 self._finish(self._run)
@@ -125,8 +125,9 @@ class Session:
                     f"{self.label} is already in a run (number {self._run.number}); one attached object runs one call "
                     "at a time: wait for it, or give each thread a pipeline of its own"
                 )
-            scheduler = self.scheduler()
-            clock = Clock(self.policy.cfg, self.declared_cfg, None if steps is not None else scheduler, steps)
+            if steps is None:
+                scheduler = self.scheduler()
+            clock = Clock(self.policy.cfg, self.declared_cfg, scheduler, steps)
             self._run = Run(self, self._runs, clock, explicit)
             self._runs += 1
             return self._run
@@ -169,13 +170,15 @@ class Cached:
         return self._session.plan_for(num_inference_steps)
 
     @contextmanager
-    def run(self, steps: int) -> Iterator[Cached]:
+    def run(self, steps: int, scheduler: Any = None) -> Iterator[Cached]:
         """Delimit a run of `steps` steps on a bare transformer; buffers are freed when it ends.
+
+        `scheduler`, where given, tells the step of each call, and timesteps and sigmas to predictors that go by them.
 
         Raises:
             ConcurrentRun: a run is going on; it is not disturbed.
         """
-        with self._session.run(steps):
+        with self._session.run(steps, scheduler):
             yield self
 
     def summary(self) -> Summary:

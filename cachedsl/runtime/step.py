@@ -24,6 +24,7 @@ from cachedsl.machine.plan import Unit
 from cachedsl.runtime.block_io import BlockIO, Streams
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.errors import SkippedBlock
+from cachedsl.runtime.features import Position
 from cachedsl.signals import SIGNALS, FrontView
 from cachedsl.trace import StepRecord, UnitRecord
 
@@ -32,12 +33,12 @@ class StackStep:
     """Answers the calls of one stack's blocks, in the order in which the model's loop makes them."""
 
     def __init__(
-        self, driver: Driver, io: BlockIO, step: int, leader: Literal["compute", "reuse"] | None = None
+        self, driver: Driver, io: BlockIO, at: Position, leader: Literal["compute", "reuse"] | None = None
     ) -> None:
         self._driver = driver
         self._plan = driver.plan
         self._io = io
-        self._step = step
+        self._at = at
         self._blocks_run = 0
         self._front_entry: torch.Tensor | None = None
         self._front_exit: torch.Tensor | None = None
@@ -47,7 +48,7 @@ class StackStep:
         self._tap: torch.Tensor | None = None
         self._records: list[UnitRecord] = []
         self._starts = {unit.start: unit for unit in self._plan.units}
-        driver.feed(StepStarted(step, leader))
+        driver.feed(StepStarted(at.step, leader))
 
     def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run block `index`, or return what stands in for it, in the block's own output form."""
@@ -79,7 +80,7 @@ class StackStep:
             transformer=self._plan.shape.transformer,
             stack=label,
             branch=branch,
-            step=self._step,
+            step=self._at.step,
             outcome="reused" if reused else "computed",
             reason=telling.reason if telling else "no_unit",
             value=telling.value if telling else None,
@@ -131,7 +132,7 @@ class StackStep:
         if index < self._unit.stop - 1:
             streams: Streams = {**features.values, **self._io.read(index, block, args, kwargs)}
         else:
-            streams = features.approximate(self._step, self._entry)
+            streams = features.approximate(self._at, self._entry)
             self._finish(None)
         return self._io.wrap(index, streams)
 
@@ -143,7 +144,7 @@ class StackStep:
                 assert after is not None, "only a computed unit has an anchor to store"
                 if self._plan.policy.reuse.threshold == 0:
                     continue  # nothing will ever be reused, so nothing need be held
-                self._driver.features[self._unit.index].store(self._step, self._entry, after, self._tap)
+                self._driver.features[self._unit.index].store(self._at, self._entry, after, self._tap)
         self._unit, self._decision, self._entry, self._tap = None, None, {}, None
 
 

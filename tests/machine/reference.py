@@ -1,6 +1,7 @@
 """A naive interpreter of the semantics in docs/machine.md: one loop, plain variables, nothing shared with the machine.
 
-It decides a whole run of one (stack, branch) at once, given what would be measured and which steps change shape.
+It decides a whole run of one (stack, branch) at once, given what would be measured, which shapes change and which
+units the model's loop leaves out.
 """
 
 from __future__ import annotations
@@ -36,8 +37,31 @@ def interpret(
     leaders: Sequence[str | None],
     indices: Sequence[int] | None = None,
 ) -> list[tuple[str, str]]:
-    """Return (verdict, reason) for every own step; `indices` are the run's indices of those steps."""
-    indices = list(range(steps)) if indices is None else list(indices)
+    """Return (verdict, reason) for every own step of a stack of one unit; `indices` are the run's indices of them."""
+    units = interpret_units(
+        policy,
+        steps,
+        ["middle"],
+        [[value] for value in values],
+        [[change] for change in shape_changes],
+        [[True] for _ in values],
+        leaders,
+        list(range(steps)) if indices is None else indices,
+    )
+    return [decided for (decided,) in units]
+
+
+def interpret_units(
+    policy: Policy,
+    steps: int,
+    kinds: Sequence[str],
+    values: Sequence[Sequence[float]],
+    shape_changes: Sequence[Sequence[bool]],
+    reached: Sequence[Sequence[bool]],
+    leaders: Sequence[str | None],
+    indices: Sequence[int],
+) -> list[list[tuple[str, str] | None]]:
+    """Return (verdict, reason) for every own step and unit, None for a unit that was not reached."""
     bits = mask_bits(policy, steps)
     warmup = policy.warmup.steps
     if bits is not None:
@@ -46,7 +70,7 @@ def interpret(
             leading += 1
         warmup = min(warmup, leading)
     reuse = policy.reuse
-    has_anchor = False
+    anchors = [False] * len(kinds)
     total = run = 0
     spent = 0.0
     since = 0
@@ -57,51 +81,65 @@ def interpret(
             at = policy.refresh.at
             refreshing = own == at or (policy.refresh.repeat and own % at == 0)
         if refreshing:
-            has_anchor, total, run, spent, since = False, 0, 0, 0.0, 0
-        verdict, reason = "", ""
+            anchors, total, run, spent, since = [False] * len(kinds), 0, 0, 0.0, 0
+        step, why = "open", ""
         if reuse.threshold == 0:
-            verdict, reason = "compute", "exact"
+            step, why = "compute", "exact"
         elif refreshing:
-            verdict, reason = "compute", "refresh"
-        elif not has_anchor:
-            verdict, reason = "compute", "no_history"
+            step, why = "compute", "refresh"
+        elif False in anchors:
+            step, why = "compute", "no_history"
         elif since < warmup and since % policy.warmup.interval == 0:
-            verdict, reason = "compute", "warmup"
+            step, why = "compute", "warmup"
         elif policy.tail > 0 and index >= steps - policy.tail:
-            verdict, reason = "compute", "tail"
+            step, why = "compute", "tail"
         elif bits is not None and bits[index] == 1:
-            verdict, reason = "compute", "scheduled"
+            step, why = "compute", "scheduled"
         elif reuse.max_total is not None and total >= reuse.max_total:
-            verdict, reason = "compute", "max_total"
+            step, why = "compute", "max_total"
         elif reuse.max_continuous is not None and run >= reuse.max_continuous:
-            verdict, reason = "compute", "max_continuous"
+            step, why = "compute", "max_continuous"
         elif reuse.max_accumulated is not None and spent >= reuse.max_accumulated.limit:
-            verdict, reason = "compute", "max_accumulated"
+            step, why = "compute", "max_accumulated"
         elif bits is not None and policy.steps.otherwise == "static":
-            verdict, reason = "reuse", "scheduled"
+            step, why = "reuse", "scheduled"
         elif reuse.threshold == "always":
-            verdict, reason = "reuse", "static"
+            step, why = "reuse", "static"
         elif leaders[own] is not None:
-            verdict, reason = leaders[own], "followed"
-        if shape_changes[own] and has_anchor:
-            has_anchor, spent = False, 0.0
-            if verdict != "compute":
-                verdict, reason = "compute", "shape_changed"
-        if verdict == "":
-            value = values[own]
-            if math.isnan(value) or math.isinf(value):
-                verdict, reason = "compute", "not_finite"
-            else:
-                spent += value
-                verdict, reason = ("reuse", "below") if value < reuse.threshold else ("compute", "above")
-        if verdict == "compute":
-            has_anchor = True
+            step, why = leaders[own], "followed"
+        decided: list[tuple[str, str] | None] = []
+        for unit in range(len(kinds)):
+            if not reached[own][unit]:
+                decided.append(None)
+                continue
+            verdict, reason = step, why
+            if shape_changes[own][unit] and anchors[unit]:
+                anchors, spent = [False] * len(kinds), 0.0
+                if step != "compute":
+                    verdict, reason = "compute", "shape_changed"
+            elif step != "compute" and not anchors[unit]:
+                verdict, reason = "compute", "no_history"
+            elif step == "open":
+                value = values[own][unit]
+                if math.isnan(value) or math.isinf(value):
+                    verdict, reason = "compute", "not_finite"
+                else:
+                    spent += value
+                    verdict, reason = ("reuse", "below") if value < reuse.threshold else ("compute", "above")
+            if verdict == "compute":
+                anchors[unit] = True
+            decided.append((verdict, reason))
+        reused = False
+        for kind, outcome in zip(kinds, decided, strict=True):
+            if kind != "back" and outcome is not None and outcome[0] == "reuse":
+                reused = True
+        if reused:
+            total += 1
+            run += 1
+        else:
             run = 0
             if reuse.max_accumulated is None or reuse.max_accumulated.reset == "on_compute":
                 spent = 0.0
-        else:
-            total += 1
-            run += 1
         since += 1
-        out.append((verdict, reason))
+        out.append(decided)
     return out

@@ -48,7 +48,7 @@ def masks(steps: int) -> st.SearchStrategy:
     return st.one_of(
         st.none(),
         st.builds(BitMask, st.text("01", min_size=steps, max_size=steps), otherwise),
-        st.builds(RunsMask, runs, runs, otherwise),
+        st.tuples(runs, runs, otherwise).map(lambda t: RunsMask(t[0], (t[1] * 4)[: len(t[0])], t[2])),
         st.builds(AtMask, st.sets(st.integers(0, steps - 1), min_size=1).map(sorted), otherwise),
     )
 

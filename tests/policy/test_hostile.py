@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 
 from cachedsl import Policy, PolicyError, load_policy
 from cachedsl.policy.load import check_file, parse_policy
-from cachedsl.policy.model import PartialPredict, StackOverride
+from cachedsl.policy.model import PartialPredict, Predict, StackOverride
 
 
 def findings(text: str) -> str:
@@ -88,7 +89,10 @@ def test_a_threshold_in_notation_has_the_bound_of_the_file() -> None:
         load_policy("F8B0_R1e400")
 
 
-@pytest.mark.parametrize("override", [PartialPredict("copy", 1), PartialPredict("copy"), PartialPredict("taylor", 1)])
+WHOLE_COPY = PartialPredict(**attrs.asdict(Predict()))
+
+
+@pytest.mark.parametrize("override", [WHOLE_COPY, PartialPredict("copy"), PartialPredict("taylor", 1)])
 @pytest.mark.parametrize("full", [True, False])
 def test_an_override_of_the_predictor_is_written_as_it_may_be_read(override: PartialPredict, full: bool) -> None:
     from cachedsl.policy.dump import to_yaml
@@ -97,9 +101,7 @@ def test_an_override_of_the_predictor_is_written_as_it_may_be_read(override: Par
     again = parse_policy(to_yaml(policy, full=full))
     assert again == policy
     assert again.expand() == policy
-    assert parse_policy("version: 1\nstacks: {a: {predict: copy}}").expand().stacks[0][1].predict == PartialPredict(
-        "copy", 1
-    )
+    assert parse_policy("version: 1\nstacks: {a: {predict: copy}}").expand().stacks[0][1].predict == WHOLE_COPY
 
 
 @pytest.mark.parametrize("text", ["x\x85y", "\ta\n b \n", "\u2028", "---", "0o17", "'\"# ", "\ufeff"])

@@ -86,3 +86,28 @@ def test_the_result_has_the_anchors_dtype(method: PredictMethod) -> None:
     for i in range(3):
         predictor.update(torch.randn(1, 2, 3, dtype=torch.bfloat16), float(i))
     assert predictor.predict(4.0).dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("method", sorted(PREDICTORS))
+def test_time_may_run_backwards(method: PredictMethod) -> None:
+    """Timesteps and sigmas fall; a predictor sees only distances, so turning the axis round changes nothing."""
+    forward, backward = build_predictor(Predict(method, 2)), build_predictor(Predict(method, 2))
+    torch.manual_seed(0)
+    for i in range(5):
+        value = torch.randn(1, 4, 8) * 0.1 + i
+        forward.update(value, float(i))
+        backward.update(value, 100.0 - i)
+    assert torch.allclose(forward.predict(6.0), backward.predict(94.0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", sorted(PREDICTORS))
+@given(st.floats(-5, 5), st.floats(-5, 5), st.integers(1, 4), st.integers(1, 4))
+def test_none_is_worse_than_copy_on_an_affine_sequence(
+    method: PredictMethod, a: float, b: float, n: int, k: int
+) -> None:
+    predictor = build_predictor(Predict(method, n))
+    for i in range(6):
+        predictor.update(polynomial([a, b], i), float(i))
+    expected, last = polynomial([a, b], 5 + k), polynomial([a, b], 5)
+    error = (predictor.predict(5.0 + k) - expected).abs().max()
+    assert float(error) <= float((last - expected).abs().max()) + 1e-3

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from cachedsl.diagnostics import Diagnostic
 from cachedsl.policy.checks.base import Findings, Subject
+from cachedsl.policy.model import PREDICT_PARAMETERS
 
 
 def check(subject: Subject) -> Findings:
     for path, tree, meant in subject.scopes():
         written = tree.get("predict") or {}
-        if written.get("order") is not None and meant.predict.method == "copy":
+        method = meant.predict.method
+        for key, value in written.items():
+            if key == "method" or value is None or key in PREDICT_PARAMETERS[method]:
+                continue
+            readers = ", ".join(name for name, keys in PREDICT_PARAMETERS.items() if key in keys)
             yield Diagnostic(
                 "no-effect",
-                f"predict.order: `copy` has no order, so {written['order']} has no effect",
-                subject.span(*path, "predict", "order"),
-                "use `method: taylor`, or leave `order` out",
+                f"predict.{key}: `{method}` has no {key}, so this has no effect",
+                subject.span(*path, "predict", key),
+                f"it belongs to {readers}; leave it out here",
             )

@@ -1,0 +1,327 @@
+"""Stacks of several units: each decides for itself on an open step, and the step is one."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cachedsl.machine import transition as module
+from cachedsl.machine.compile import compile_policy
+from cachedsl.machine.events import (
+    ComputeUnit,
+    DropHistory,
+    Event,
+    Failed,
+    Measure,
+    Observe,
+    ReuseUnit,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    StoreAnchor,
+    UnitDone,
+    UnitMeasured,
+    UnitReached,
+)
+from cachedsl.machine.plan import StackPlan, Unit
+from cachedsl.machine.shape import ModelShape, StackShape
+from cachedsl.machine.table import step_table
+from cachedsl.machine.transition import InvalidTransition, Phase, Snapshot, initial, transition
+from cachedsl.policy.model import Accumulated, Compute, Policy, Refresh, Reuse, StackPolicy, Warmup
+from tests.machine import strategies as own
+from tests.machine.reference import interpret_units
+
+KINDS = ["middle", "pruned", "back"]
+
+
+def with_units(plan: StackPlan, kinds: list[str]) -> StackPlan:
+    units = [Unit(i, 1 + i, 2 + i, kind) for i, kind in enumerate(kinds)]  # type: ignore[arg-type]
+    return evolve(plan, shape=StackShape("blocks", len(kinds) + 1), front=1, back=0, units=units)
+
+
+def plan_of(units: int = 1, **settings: Any) -> StackPlan:
+    policy = StackPolicy(compute=Compute(1, 0), **{"warmup": Warmup(1), **settings})
+    return with_units(StackPlan(StackShape("blocks", 2), policy, 1, 0, []), ["pruned"] * units)
+
+
+def feed(plan: StackPlan, state: Snapshot, *events: Event) -> tuple[Snapshot, tuple[Any, ...]]:
+    actions: tuple[Any, ...] = ()
+    for event in events:
+        state, asked = transition(plan, state, event)
+        actions += asked
+    return state, actions
+
+
+def computed_once(plan: StackPlan, steps: int | None = 9) -> Snapshot:
+    """A machine that has ended step 0, all units computed."""
+    events: list[Event] = [RunStarted(steps), StepStarted(0)]
+    for unit in plan.units:
+        events += [UnitReached(unit.index), UnitDone(unit.index)]
+    return feed(plan, initial(plan), *events, StepEnded())[0]
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[Any, ...]:
+    plan, steps, policy = draw(own.plans(max_steps=10))
+    if draw(st.booleans()):  # few guards in the way of measuring, so that sums and limits come to bear
+        reset = draw(st.sampled_from(["on_compute", "never"]))
+        limits = evolve(policy.reuse, threshold=0.5, max_accumulated=Accumulated(0.3, reset))
+        policy = evolve(policy, reuse=limits, warmup=Warmup(1), tail=0, steps=None)
+        plan = compile_policy(policy, ModelShape([StackShape("blocks", own.BLOCKS)]), steps).stacks[0]
+    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=3))
+    indices = sorted(draw(st.sets(st.integers(0, steps - 1), min_size=1, max_size=steps)))
+
+    def per_unit(element: st.SearchStrategy[Any]) -> Any:
+        units = st.lists(element, min_size=len(kinds), max_size=len(kinds))
+        return draw(st.lists(units, min_size=len(indices), max_size=len(indices)))
+
+    values, shapes = per_unit(own.values), per_unit(st.sampled_from([False] * 7 + [True]))
+    reached = per_unit(st.sampled_from([True] * 9 + [False]))
+    leaders = draw(
+        st.lists(st.sampled_from([None, None, "compute", "reuse"]), min_size=len(indices), max_size=len(indices))
+    )
+    return with_units(plan, kinds), steps, policy, kinds, values, shapes, reached, leaders, indices
+
+
+@settings(max_examples=1000)
+@given(runs())
+def test_the_machine_agrees_with_the_reference_interpreter(run: Any) -> None:
+    plan, steps, policy, kinds, values, shapes, reached, leaders, indices = run
+    state, _ = transition(plan, initial(plan), RunStarted(steps))
+    held: dict[int, int] = {}  # what the executor would hold: the step of each unit's newest anchor
+    decisions = []
+    for index, value, shape, reach, leader in zip(indices, values, shapes, reached, leaders, strict=True):
+        state, actions = transition(plan, state, StepStarted(index, leader))
+        if DropHistory() in actions:
+            held.clear()
+        decided: list[tuple[str, str] | None] = []
+        for unit in range(len(kinds)):
+            if not reach[unit]:
+                decided.append(None)
+                continue
+            state, actions = transition(plan, state, UnitReached(unit, shape[unit] and unit in held))
+            if DropHistory() in actions:
+                held.clear()
+            if Measure(unit) in actions:
+                assert unit in held, "measured against nothing"
+                state, actions = transition(plan, state, UnitMeasured(unit, value[unit]))
+            answer = next(a for a in actions if isinstance(a, (ComputeUnit, ReuseUnit)))
+            reused = isinstance(answer, ReuseUnit)
+            assert not reused or held[unit] < index, "an anchor is older than the step that uses it"
+            decided.append(("reuse" if reused else "compute", answer.reason))
+            state, stored = transition(plan, state, UnitDone(unit))
+            assert stored == (() if reused else (StoreAnchor(unit),))
+            if not reused:
+                held[unit] = index
+        state, _ = transition(plan, state, StepEnded())
+        assert {u for u, count in enumerate(state.anchors) if count} == set(held)
+        reuse: Reuse = policy.reuse
+        assert reuse.max_total is None or state.reused_total <= reuse.max_total
+        assert reuse.max_continuous is None or state.reused_run <= reuse.max_continuous
+        decisions.append(decided)
+    assert decisions == interpret_units(policy, steps, kinds, values, shapes, reached, leaders, indices)
+
+
+@settings(max_examples=300)
+@given(runs())
+def test_the_table_agrees_with_the_machine(run: Any) -> None:  # invariant 10, several units
+    plan, steps, policy, kinds, values, *_ = run
+    every = [values[i % len(values)] for i in range(steps)]
+    full = [[True] * len(kinds)] * steps
+    still = [[False] * len(kinds)] * steps
+    decisions = interpret_units(policy, steps, kinds, every, still, full, [None] * steps, range(steps))
+    for entry, decided in zip(step_table(plan, steps), decisions, strict=True):
+        if entry.verdict != "open":
+            assert set(decided) == {(entry.verdict, entry.reason)}
+
+
+def test_a_shape_that_changes_drops_the_history_of_all_units() -> None:
+    plan = plan_of(3, reuse=Reuse(threshold="always"))
+    state = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitDone(0))[0]
+    assert state.verdict == "reuse"
+    state, actions = feed(plan, state, UnitReached(1, shape_changed=True), UnitDone(1))
+    assert actions == (DropHistory(), ComputeUnit(1, "shape_changed"), StoreAnchor(1))
+    assert state.anchors == (0, 1, 0)
+    state, actions = feed(plan, state, UnitReached(2), UnitDone(2), StepEnded())
+    assert actions == (ComputeUnit(2, "no_history"), StoreAnchor(2))
+    assert (state.reused_total, state.reused_run) == (1, 1)  # unit 0 was reused before the change was seen
+    assert feed(plan, state, StepStarted(2))[0].reason == "no_history"
+
+
+def test_on_a_computed_step_a_change_of_shape_keeps_the_steps_reason() -> None:
+    plan = plan_of(reuse=Reuse(threshold=0.0))
+    state = feed(plan, computed_once(plan), StepStarted(1))[0]
+    _, actions = transition(plan, state, UnitReached(0, shape_changed=True))
+    assert actions == (DropHistory(), ComputeUnit(0, "exact"))
+
+
+def test_a_step_whose_units_were_all_left_out_is_legal_and_counts_as_computed() -> None:
+    plan = plan_of(reuse=Reuse(threshold="always", max_continuous=1))
+    state = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitDone(0), StepEnded())[0]
+    assert state.reused_run == 1
+    state, actions = feed(plan, state, StepStarted(2), StepEnded())
+    assert actions == ()
+    assert (state.phase, state.reused_run, state.reused_total, state.anchors) == (Phase.IDLE, 0, 1, (1,))
+
+
+def test_a_back_unit_counts_in_no_limit() -> None:
+    plan = with_units(plan_of(reuse=Reuse(threshold=0.1)), ["middle", "back"])
+    state = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitMeasured(0, 0.5), UnitDone(0))[0]
+    state = feed(plan, state, UnitReached(1), UnitMeasured(1, 0.0), UnitDone(1), StepEnded())[0]
+    assert (state.reused_total, state.reused_run) == (0, 0)
+
+
+def test_values_add_up_over_the_units_of_a_step() -> None:
+    limit = Accumulated(0.25)
+    plan = plan_of(2, reuse=Reuse(threshold=0.2, max_accumulated=limit))
+    step = [UnitReached(0), UnitMeasured(0, 0.125), UnitDone(0), UnitReached(1), UnitMeasured(1, 0.125), UnitDone(1)]
+    state, actions = feed(plan, computed_once(plan), StepStarted(1), *step, StepEnded())
+    assert [a.reason for a in actions if isinstance(a, ReuseUnit)] == ["below", "below"]
+    assert state.accumulated == 0.25
+    assert feed(plan, state, StepStarted(2))[0].reason == "max_accumulated"
+
+
+def test_masks_and_tail_go_by_the_runs_index_warmup_and_refresh_by_the_machines_own() -> None:
+    """The second of two transformers takes over at step 5 of 10 and counts its own steps from there."""
+    plan = plan_of(reuse=Reuse(threshold="always"), warmup=Warmup(2), tail=1, refresh=Refresh(3))
+    state = feed(plan, initial(plan), RunStarted(10))[0]
+    reasons = []
+    for index in range(5, 10):
+        state, _ = feed(plan, state, StepStarted(index))
+        reasons.append(state.reason)
+        state, _ = feed(plan, state, UnitReached(0), UnitDone(0), StepEnded())
+    assert reasons == ["no_history", "warmup", "static", "refresh", "warmup"]
+    state = feed(plan, computed_once(plan, 10), StepStarted(9))[0]
+    assert feed(evolve(plan, policy=evolve(plan.policy, warmup=Warmup(0))), state)[0].reason == "warmup"
+    calm = evolve(plan, policy=evolve(plan.policy, warmup=Warmup(0)))
+    assert feed(calm, computed_once(calm, 10), StepStarted(9))[0].reason == "tail"
+
+
+def test_steps_beyond_the_announced_count_are_computed_where_mask_or_tail_speak_and_free_where_not() -> None:
+    for settings_, mask, reason in (({"tail": 1}, None, "tail"), ({}, "100", "scheduled"), ({}, None, "static")):
+        plan = evolve(plan_of(reuse=Reuse(threshold="always"), warmup=Warmup(0), **settings_), mask=mask)
+        assert feed(plan, computed_once(plan, 3), StepStarted(7))[0].reason == reason
+
+
+def test_without_a_step_count_a_machine_runs_all_the_same() -> None:
+    plan = plan_of(reuse=Reuse(threshold=0.1))
+    state = feed(plan, computed_once(plan, None), StepStarted(1), UnitReached(0))[0]
+    assert state.phase is Phase.MEASURING
+
+
+def test_a_signal_with_a_previous_step_is_observed_on_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(reuse=Reuse(threshold=0.1), refresh=Refresh(2))
+    state, actions = feed(plan, initial(plan), RunStarted(3), StepStarted(0))
+    assert actions == (), "no present signal needs that"
+    monkeypatch.setattr(module, "OBSERVED", frozenset({"residual"}))
+    state, actions = feed(plan, computed_once(plan), StepStarted(1))
+    assert actions == (Observe("residual"),)
+    _, actions = feed(plan, state, StepEnded(), StepStarted(2))
+    assert actions == (DropHistory(), Observe("residual")), "what is kept belongs to the new history"
+    static = plan_of(reuse=Reuse(threshold="always"))
+    assert feed(static, computed_once(static), StepStarted(1))[1] == ()
+
+
+EVENTS: list[Event] = [
+    RunStarted(3),
+    StepStarted(2),
+    UnitReached(0),
+    UnitMeasured(0, 0.0),
+    UnitDone(0),
+    StepEnded(),
+    RunEnded(),
+]
+LEGAL = {
+    "ended": {RunStarted},
+    "idle": {StepStarted, RunEnded},
+    "stepping": {UnitReached, StepEnded},
+    "inside": {UnitDone},
+    "measuring": {UnitMeasured},
+    "after": {StepEnded},
+}
+
+
+@pytest.mark.parametrize("place", LEGAL)
+def test_what_has_no_place_is_refused_and_a_failure_is_legal_everywhere(place: str) -> None:
+    plan = plan_of(reuse=Reuse(threshold=0.1))
+    idle = computed_once(plan)
+    stepping, _ = feed(plan, idle, StepStarted(1))
+    measuring, _ = feed(plan, stepping, UnitReached(0))
+    inside, _ = feed(plan, measuring, UnitMeasured(0, 0.5))
+    after, _ = feed(plan, inside, UnitDone(0))
+    states = {
+        "ended": initial(plan), "idle": idle, "stepping": stepping, "inside": inside, "measuring": measuring,
+        "after": after,
+    }  # fmt: skip
+    for event in EVENTS:
+        if type(event) in LEGAL[place]:
+            transition(plan, states[place], event)
+        else:
+            with pytest.raises(InvalidTransition, match=r"transformer\.blocks: "):
+                transition(plan, states[place], event)
+    assert transition(plan, states[place], Failed("boom")) == (initial(plan), (DropHistory(),))
+
+
+def test_units_and_steps_that_are_not_there_are_refused() -> None:
+    plan = plan_of(2, reuse=Reuse(threshold=0.1))
+    idle = computed_once(plan)
+    stepping, _ = feed(plan, idle, StepStarted(1))
+    measuring, _ = feed(plan, stepping, UnitReached(0))
+    for state, event, message in (
+        (stepping, UnitReached(2), "there is no unit 2, it has 2"),
+        (stepping, UnitReached(-1), "there is no unit -1, it has 2"),
+        (measuring, UnitMeasured(1, 0.0), "unit 1 was measured, not 0"),
+        (feed(plan, measuring, UnitMeasured(0, 0.0))[0], UnitDone(1), "unit 1 is done, but 0 is in progress"),
+        (feed(plan, measuring, UnitMeasured(0, 0.0))[0], UnitReached(1), "reached twice, or inside another"),
+        (idle, StepStarted(0), "step 0 came after step 0"),
+    ):
+        with pytest.raises(InvalidTransition, match=message):
+            transition(plan, state, event)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_computes_and_adds_nothing(value: float) -> None:
+    plan = plan_of(reuse=Reuse(threshold=5.0, max_accumulated=Accumulated(9.0, "never")))
+    state = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitMeasured(0, 1.0), UnitDone(0))[0]
+    state, actions = feed(plan, state, StepEnded(), StepStarted(2), UnitReached(0), UnitMeasured(0, value))
+    assert actions == (Measure(0), ComputeUnit(0, "not_finite"))
+    assert state.accumulated == 1.0
+
+
+def test_a_refresh_zeroes_every_counter() -> None:
+    plan = plan_of(reuse=Reuse(threshold=0.5, max_accumulated=Accumulated(9.0, "never")), refresh=Refresh(2))
+    state = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitMeasured(0, 0.25), UnitDone(0))[0]
+    state = feed(plan, state, StepEnded())[0]
+    assert (state.reused_total, state.reused_run, state.accumulated, state.since_refresh) == (1, 1, 0.25, 2)
+    state, actions = feed(plan, state, StepStarted(2))
+    assert actions == (DropHistory(),)
+    assert (state.reused_total, state.reused_run, state.accumulated, state.since_refresh) == (0, 0, 0.0, 0)
+    assert state.anchors == (0,)
+
+
+def test_a_shape_that_changes_zeroes_the_sum() -> None:
+    plan = plan_of(reuse=Reuse(threshold=0.5, max_accumulated=Accumulated(9.0, "never")))
+    state = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitMeasured(0, 0.25), UnitDone(0))[0]
+    state = feed(plan, state, StepEnded(), StepStarted(2), UnitReached(0, shape_changed=True))[0]
+    assert state.accumulated == 0.0
+
+
+def test_a_value_at_the_threshold_computes() -> None:
+    plan = plan_of(reuse=Reuse(threshold=0.5))
+    _, actions = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitMeasured(0, 0.5))
+    assert actions[-1] == ComputeUnit(0, "above")
+
+
+def test_a_static_follower_does_not_ask_its_leader() -> None:
+    static = plan_of(reuse=Reuse(threshold="always"))
+    assert feed(static, computed_once(static), StepStarted(1, "compute"))[0].reason == "static"
+    measured = plan_of(reuse=Reuse(threshold=0.1))
+    followed = feed(measured, computed_once(measured), StepStarted(1, "reuse"))[0]
+    assert (followed.verdict, followed.reason) == ("reuse", "followed")
+    assert Policy().cfg.decision == "per_branch"
