@@ -1,6 +1,6 @@
 """Compare predictors under one static mask on the bundled pipeline: 19 of 50 steps computed, no block runs on the rest.
 
-    python benchmarks/static_mask.py
+python benchmarks/static_mask.py
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def main() -> None:
         for p in PREDICTORS
     ]
     for row in compare(load_digits_pipeline(), policies, [i % 10 for i in range(50)], steps=50):
-        print(f"{row.name:10} blocks {row.computed_fraction:6.1%}  time {row.time_ratio:5.2f}x  PSNR {row.psnr:6.2f} dB")
+        print(
+            f"{row.name:10} blocks {row.computed_fraction:6.1%}  time {row.time_ratio:5.2f}x  PSNR {row.psnr:6.2f} dB"
+        )
     print(
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"diffusers {diffusers.__version__}, one thread"

@@ -12,14 +12,17 @@ from cachedsl.policy.model import (
     Accumulated,
     AtMask,
     BitMask,
+    BudgetMask,
     Cfg,
     Compute,
+    EveryMask,
     PartialCompute,
     PartialPredict,
     PartialReuse,
     PartialWarmup,
     Policy,
     Predict,
+    PresetMask,
     Refresh,
     Reuse,
     RunsMask,
@@ -36,6 +39,9 @@ runs = st.lists(st.integers(1, 9), min_size=1, max_size=5)
 masks = st.one_of(
     st.builds(BitMask, st.text("01", min_size=1, max_size=30), otherwise),
     st.tuples(runs, runs, otherwise).map(lambda t: RunsMask(t[0], (t[1] * 5)[: len(t[0])], t[2])),
+    st.builds(PresetMask, st.sampled_from(["slow", "medium", "fast", "ultra"]), otherwise),
+    st.builds(EveryMask, st.integers(1, 9), st.integers(0, 20), otherwise),
+    st.builds(BudgetMask, st.integers(1, 60), st.floats(0.1, 10), otherwise),
     st.builds(AtMask, st.sets(st.integers(0, 60), min_size=1, max_size=8).map(sorted), otherwise),
 )
 accumulated = st.none() | st.builds(Accumulated, st.floats(0, 1e3), st.sampled_from(["on_compute", "never"]))

@@ -69,7 +69,7 @@ def _tree(value: Any) -> Any:
         return _predict(value)
     if attrs.has(type(value)):
         return {
-            field.name: _tree(getattr(value, field.name))
+            field.name.rstrip("_"): _tree(getattr(value, field.name))
             for field in attrs.fields(type(value))
             if getattr(value, field.name) is not UNSET
         }

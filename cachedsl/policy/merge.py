@@ -7,15 +7,16 @@ the default of a key that a parent has set.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
-from cachedsl.policy.model import PREDICT_PARAMETERS, Predict
+from cachedsl.policy.model import PREDICT_PARAMETERS, Predict, PresetName
 
 Tree = dict[str, Any]
 
 _FNBM = re.compile(r"F(\d+)B(\d+)")
+PRESETS = get_args(PresetName)
 STACK_KEYS = ("compute", "warmup", "tail", "reuse", "predict", "steps", "refresh")
 
 
@@ -39,6 +40,8 @@ def _long_form(key: str, value: Any) -> Any:
         match = _FNBM.fullmatch(value)
         assert match is not None, "the schema has checked the notation"
         return {"front": int(match[1]), "back": int(match[2])}
+    if key == "steps" and value in PRESETS:
+        return {"preset": value, "otherwise": None}
     if key in _SHORT:
         first, *rest = _SHORT[key]
         return {first: value, **dict.fromkeys(rest)}

@@ -157,7 +157,36 @@ class AtMask:
     otherwise: Literal["dynamic", "static"] = "dynamic"
 
 
-Mask = BitMask | RunsMask | AtMask
+PresetName = Literal["slow", "medium", "fast", "ultra"]
+
+
+@frozen
+class PresetMask:
+    """A published step mask, designed for 28 and few-step runs, scaled for other counts."""
+
+    preset: PresetName
+    otherwise: Literal["dynamic", "static"] = "dynamic"
+
+
+@frozen
+class EveryMask:
+    """Steps before `from_` are computed, and from there every `every`-th."""
+
+    every: int
+    from_: int = 0
+    otherwise: Literal["dynamic", "static"] = "dynamic"
+
+
+@frozen
+class BudgetMask:
+    """`budget` computed steps: the first two, the last, the others spaced as j^power between them."""
+
+    budget: int
+    power: float = 1.0
+    otherwise: Literal["dynamic", "static"] = "dynamic"
+
+
+Mask = BitMask | RunsMask | AtMask | PresetMask | EveryMask | BudgetMask
 
 
 @frozen

@@ -13,8 +13,10 @@ from cachedsl.policy.model import (
     Accumulated,
     AtMask,
     BitMask,
+    BudgetMask,
     Cfg,
     Compute,
+    EveryMask,
     Mask,
     Origin,
     PartialCompute,
@@ -23,6 +25,7 @@ from cachedsl.policy.model import (
     PartialWarmup,
     Policy,
     Predict,
+    PresetMask,
     Refresh,
     Reuse,
     RunsMask,
@@ -130,6 +133,13 @@ def to_mask(tree: Tree | None) -> Mask | None:
         return BitMask(tree["bits"], otherwise)
     if "at" in tree:
         return AtMask(tuple(sorted({int(step) for step in tree["at"]})), otherwise)
+    if "preset" in tree:
+        return PresetMask(tree["preset"], otherwise)
+    if "every" in tree:
+        return EveryMask(int(tree["every"]), int(tree.get("from") or 0), otherwise)
+    if "budget" in tree:
+        power = tree.get("power")
+        return BudgetMask(int(tree["budget"]), 1.0 if power is None else float(power), otherwise)
     return RunsMask([int(n) for n in tree["compute"]], [int(n) for n in tree["cache"]], otherwise)
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cachedsl import bundled_policies, compile_policy, load_policy
 from cachedsl.machine.masks import resolve_mask
 from cachedsl.machine.plan import Plan
+from cachedsl.machine.presets import DESIGNED, RUNS_28
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.matching import load_adapters
-from cachedsl.policy.model import AtMask, Policy, RunsMask
+from cachedsl.policy.model import AtMask, BudgetMask, EveryMask, Policy, PresetMask, RunsMask
 from cachedsl.report.explain import explain
 from tests.golden import matches_golden
 
@@ -91,3 +96,51 @@ def test_the_diagram_is_mermaid_with_declared_states_only() -> None:
             assert re.fullmatch(
                 r"    (\[\*\]|Ended|Idle|Stepping|Measuring) --> (Ended|Idle|Stepping|Measuring)(: [^:;]+)?", line
             )
+
+
+@pytest.mark.parametrize("preset", ["slow", "medium", "fast", "ultra"])
+def test_presets_are_the_published_masks_where_there_are_some(preset: Any) -> None:
+    for steps, masks in DESIGNED.items():
+        assert resolve_mask(PresetMask(preset), steps) == masks[preset]
+        assert len(masks[preset]) == steps
+    assert resolve_mask(RunsMask(*RUNS_28[preset]), 28) == DESIGNED[28][preset]
+
+
+def test_presets_scale_the_boundaries_of_28_steps() -> None:
+    """Worked by hand for 50 steps: boundaries of the fast runs times 50 / 28, rounded half up."""
+    bounds = [6, 7, 8, 11, 12, 16, 17, 22, 23, 27, 28]
+    scaled = [math.floor(bound * 50 / 28 + 0.5) for bound in bounds]
+    expected, before = "", 0
+    for i, bound in enumerate(scaled):
+        expected += "10"[i % 2] * (bound - before)
+        before = bound
+    assert resolve_mask(PresetMask("fast"), 50) == expected
+    assert len(expected) == 50
+
+
+@given(st.sampled_from(["slow", "medium", "fast", "ultra"]), st.integers(1, 200))
+def test_presets_have_a_step_for_every_count_and_end_computed(preset: Any, steps: int) -> None:
+    bits = resolve_mask(PresetMask(preset), steps)
+    assert len(bits) == steps
+    assert bits[0] == bits[-1] == "1"
+
+
+@given(st.integers(1, 60), st.floats(0.1, 10), st.integers(1, 60))
+def test_a_budget_is_spent_exactly(budget: int, power: float, steps: int) -> None:
+    bits = resolve_mask(BudgetMask(budget, power), steps)
+    assert len(bits) == steps
+    assert bits.count("1") == min(budget, steps)
+    assert bits.startswith("1" * min(2, budget, steps))
+    assert budget < 3 or bits[-1] == "1"
+
+
+def test_budgets_are_even_or_denser_at_the_head() -> None:
+    even = [i for i, bit in enumerate(resolve_mask(BudgetMask(6), 17)) if bit == "1"]
+    assert even == [0, 1, 5, 9, 12, 16]
+    dense = [i for i, bit in enumerate(resolve_mask(BudgetMask(6, 2.0), 17)) if bit == "1"]
+    assert dense == [0, 1, 2, 5, 9, 16]
+
+
+def test_a_fixed_interval() -> None:
+    assert resolve_mask(EveryMask(3), 8) == "10010010"
+    assert resolve_mask(EveryMask(4, 3), 12) == "111100010001"

@@ -294,6 +294,12 @@ def test_a_value_that_is_not_finite_computes_and_adds_nothing(value: float) -> N
     assert state.accumulated == 1.0
 
 
+def test_the_end_of_a_run_leaves_nothing() -> None:
+    plan = plan_of(reuse=Reuse(threshold="always"))
+    state = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitDone(0), StepEnded())[0]
+    assert transition(plan, state, RunEnded()) == (initial(plan), (DropHistory(),))
+
+
 def test_a_refresh_zeroes_every_counter() -> None:
     plan = plan_of(reuse=Reuse(threshold=0.5, max_accumulated=Accumulated(9.0, "never")), refresh=Refresh(2))
     state = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitMeasured(0, 0.25), UnitDone(0))[0]

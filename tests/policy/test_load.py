@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import pytest
@@ -22,9 +22,12 @@ from cachedsl.policy.model import (
     Accumulated,
     AtMask,
     BitMask,
+    BudgetMask,
     Cfg,
     Compute,
+    EveryMask,
     Predict,
+    PresetMask,
     Refresh,
     Reuse,
     RunsMask,
@@ -92,6 +95,12 @@ def test_the_example_of_the_language_page_is_the_bundled_policy() -> None:
         ('steps: {bits: "1101", otherwise: static}', "steps", BitMask("1101", "static")),
         ("steps: {compute: [6, 1], cache: [2]}", "steps", RunsMask((6, 1), (2,))),
         ("steps: {at: [9, 0, 1, 9], otherwise: static}", "steps", AtMask((0, 1, 9), "static")),
+        ("steps: fast", "steps", PresetMask("fast")),
+        ("steps: {preset: slow, otherwise: static}", "steps", PresetMask("slow", "static")),
+        ("steps: {every: 4, from: 8}", "steps", EveryMask(4, 8)),
+        ("steps: {every: 3}", "steps", EveryMask(3)),
+        ("steps: {budget: 14, power: 1.25}", "steps", BudgetMask(14, 1.25)),
+        ("steps: {budget: 14, power: null}", "steps", BudgetMask(14)),
         ("refresh: 25", "refresh", Refresh(25)),
         ("refresh: {at: 10, repeat: true}", "refresh", Refresh(10, True)),
         ("description: on", "description", "on"),
@@ -283,7 +292,7 @@ def test_schema_model_and_reference_page_have_the_same_keys() -> None:
               "cfg": model.Cfg, "refresh": model.Refresh}  # fmt: skip
     for key, cls in nested.items():
         assert long_form(key) == {a.name for a in attrs.fields(cls)}, key
-    masks = {a.name for cls in (model.BitMask, model.RunsMask, model.AtMask) for a in attrs.fields(cls)}
+    masks = {a.name.rstrip("_") for cls in get_args(model.Mask) for a in attrs.fields(cls)}
     assert long_form("steps") == masks
     page = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([a-z_.]+)`", page[page.index("## Keys") : page.index("### `extends`")], re.M))
