@@ -137,7 +137,11 @@ def _inexpressible(policy: Policy) -> list[str]:
         "a mask that is no bit string": policy.steps is not None and not isinstance(policy.steps, BitMask),
         "a static mask": policy.steps is not None and policy.steps.otherwise == "static",
         "more than 4 digits of blocks": max(policy.compute.front, policy.compute.back) > 9999,
-        "an unused order": policy.predict.method == "copy" and policy.predict.order != 1,
+        f"predict {policy.predict.method} with these parameters": policy.predict
+        not in (
+            Predict(),
+            Predict("taylor", policy.predict.order),
+        ),
     }
     return [name for name, lost in facts.items() if lost]
 

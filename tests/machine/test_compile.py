@@ -49,6 +49,13 @@ def test_findings_of_an_override_point_at_the_override() -> None:
     ]
 
 
+def test_a_finding_points_at_the_override_that_counts() -> None:
+    text = "stacks:\n  single_blocks: {tail: 1}\n  single_*: {tail: 2}\n"
+    assert places(text, None) == [
+        "p.yaml:3:25: error[unknown-step-count]: tail: 1 needs the run's step count, which is not known"
+    ]
+
+
 def test_all_findings_come_at_once_in_file_order() -> None:
     text = 'compute: F20B20\nsteps: "101"\nstacks: {triple_blocks: {tail: 2}}'
     assert [place[:12] for place in places(text, 5)] == ["p.yaml:2:10:", "p.yaml:2:10:", "p.yaml:3:8: ", "p.yaml:4:25:"]
@@ -64,6 +71,9 @@ def test_a_stack_has_a_unit_as_long_as_one_block_is_left() -> None:
     assert [(u.start, u.stop) for u in stack_of("compute: F10B9").units] == [(10, 11)]
     (place,) = places("compute: F10B10", 28, ModelShape([StackShape("blocks", 20)], "TinyModel"))
     assert "error[too-many-blocks]" in place
+    beside = plan_of("compute: F10B10", 28, ModelShape([StackShape("a", 20), StackShape("b", 21)], "TinyModel"))
+    assert [len(stack.units) for stack in beside.stacks] == [0, 1]
+    assert (beside.stacks[0].front, beside.stacks[0].back, beside.stacks[0].table) == (20, 0, None)
 
 
 def test_one_policy_may_give_stacks_of_two_transformers_different_machines() -> None:
