@@ -31,6 +31,7 @@ from cachedsl.machine.events import (
 )
 from cachedsl.machine.plan import StackPlan, Unit
 from cachedsl.machine.shape import ModelShape, StackShape
+from cachedsl.machine.simulate import simulate
 from cachedsl.machine.table import step_table
 from cachedsl.machine.transition import InvalidTransition, Phase, Snapshot, initial, transition
 from cachedsl.policy.model import Accumulated, Compute, Policy, Refresh, Reuse, StackPolicy, Warmup
@@ -175,6 +176,17 @@ def test_a_back_unit_counts_in_no_limit() -> None:
     state = feed(plan, computed_once(plan), StepStarted(1), UnitReached(0), UnitMeasured(0, 0.5), UnitDone(0))[0]
     state = feed(plan, state, UnitReached(1), UnitMeasured(1, 0.0), UnitDone(1), StepEnded())[0]
     assert (state.reused_total, state.reused_run) == (0, 0)
+
+
+def test_simulate_takes_every_unit_and_counts_as_the_machine_does() -> None:
+    plan = with_units(plan_of(reuse=Reuse(threshold=0.5)), ["pruned", "pruned", "back"])
+    values = {1: (0.0, 1.0, 1.0), 2: (1.0, 1.0, 0.0)}
+    first, second, third = simulate(plan, lambda step, unit: values[step][unit], 3)
+    assert (first.verdict, first.reason) == ("compute", "no_history")
+    assert (second.verdict, second.reason) == ("reuse", "below")
+    assert [u.verdict for u in second.units] == ["reuse", "compute", "compute"]
+    assert (third.verdict, third.reason) == ("compute", "above")
+    assert [(u.verdict, u.value) for u in third.units] == [("compute", 1.0), ("compute", 1.0), ("reuse", 0.0)]
 
 
 def test_values_add_up_over_the_units_of_a_step() -> None:
