@@ -15,6 +15,7 @@ from cachedsl.policy.model import (
     BudgetMask,
     Cfg,
     Compute,
+    Dynamic,
     EveryMask,
     PartialCompute,
     PartialPredict,
@@ -23,6 +24,7 @@ from cachedsl.policy.model import (
     Policy,
     Predict,
     PresetMask,
+    Prune,
     Refresh,
     Reuse,
     RunsMask,
@@ -68,6 +70,12 @@ def predictor(cls: Any, method: str, wrap: Any = lambda strategy: strategy) -> s
 
 predicts = st.sampled_from(sorted(PREDICT_PARAMETERS)).flatmap(lambda method: predictor(Predict, method))
 refreshes = st.none() | st.builds(Refresh, st.integers(1, 60), st.booleans())
+prunes = st.none() | st.builds(
+    Prune,
+    st.sets(st.integers(0, 40), max_size=4).map(lambda keep: tuple(sorted(keep))),
+    st.none() | st.builds(Dynamic, st.floats(0.1, 10), st.none() | st.floats(0, 10)),
+    st.integers(1, 9),
+)
 reuses = st.builds(Reuse, thresholds, signals, limits, limits, accumulated)
 
 
@@ -95,6 +103,7 @@ overrides = st.builds(
     ),
     steps=unset_or(st.none() | masks),
     refresh=unset_or(refreshes),
+    prune=unset_or(prunes),
 )
 stack_keys = st.text(st.sampled_from("ab_*?.:#-' \"é"), min_size=1, max_size=8)
 
@@ -121,5 +130,6 @@ def policies(draw: st.DrawFn) -> Policy:
         ),
         steps=draw(st.none() | masks),
         refresh=draw(refreshes),
+        prune=draw(prunes),
         stacks=tuple(stacks.items()),
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import evolve
 
 from cachedsl.diagnostics import Diagnostic, PolicyError, in_file_order
 from cachedsl.machine.masks import MaskMismatch, resolve_mask
-from cachedsl.machine.plan import Plan, StackPlan, Unit
+from cachedsl.machine.plan import Plan, StackPlan, Unit, UnitKind
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.machine.table import step_table
 from cachedsl.policy.model import UNSET, Policy, StackPolicy, matches_stack, specificity
@@ -46,8 +48,24 @@ def _stack_plan(policy: Policy, shape: StackShape, num_steps: int | None) -> Sta
     mask = None
     if resolved.steps is not None and num_steps is not None:
         mask = resolve_mask(resolved.steps, num_steps)
-    plan = StackPlan(shape, resolved, front, back, (Unit(0, front, shape.blocks - back),), mask)
+    units = tuple(_units(resolved, shape.blocks))
+    if not any(unit.kind != "back" for unit in units):
+        return StackPlan(shape, resolved, shape.blocks, 0, (), note="runs in full: `prune.keep` leaves no block")
+    plan = StackPlan(shape, resolved, front, back, units, mask)
     return plan if num_steps is None else evolve(plan, table=step_table(plan, num_steps))
+
+
+def _units(policy: StackPolicy, blocks: int) -> Iterator[Unit]:
+    """Yield the middle as one unit, or each block of it that may be pruned, and the back blocks that decide."""
+    front, end = policy.compute.front, blocks - policy.compute.back
+    spans: list[tuple[int, int, UnitKind]] = [(front, end, "middle")]
+    if policy.prune is not None:
+        spans = [(i, i + 1, "pruned") for i in range(front, end) if i not in policy.prune.keep]
+    always = policy.compute.back_blocks
+    if always is not None:
+        spans += [(end + i, end + i + 1, "back") for i in range(policy.compute.back) if i not in always]
+    for index, (start, stop, kind) in enumerate(spans):
+        yield Unit(index, start, stop, kind)
 
 
 def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
@@ -79,7 +97,7 @@ def _signal_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
     found = []
     for stack in shape.stacks:
         resolved = policy.for_stack(stack.transformer, stack.name)
-        if resolved.compute.front == 0 and resolved.measures:
+        if resolved.compute.front == 0 and resolved.needs_front:
             message = (
                 f"compute: signal `{resolved.reuse.signal}` is measured after the front blocks, but {stack.qualified} "
                 "has none under F0"

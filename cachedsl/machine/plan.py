@@ -70,7 +70,16 @@ class StackPlan:
     @property
     def measures(self) -> bool:
         """Whether any step could ever ask for a measurement."""
-        return bool(self.units) and self.policy.measures
+        return bool(self.units) and (self.policy.measures or any(unit.kind == "back" for unit in self.units))
+
+    @property
+    def taps_front(self) -> bool:
+        """Whether what the front blocks show is ever compared."""
+        return bool(self.units) and self.policy.needs_front
+
+    def measures_unit(self, unit: Unit) -> bool:
+        """Whether `unit` could ever ask for a measurement."""
+        return unit.kind == "back" or self.policy.measures
 
 
 @frozen

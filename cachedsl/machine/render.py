@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -31,6 +31,10 @@ def _stack_tree(stack: StackPlan) -> dict[str, Any]:
     for part in ("steps", "compute"):
         policy.pop(part)  # stands as mask, front and back
     read = ("method", *PREDICT_PARAMETERS[stack.policy.predict.method])
+    if stack.policy.prune is None:
+        policy.pop("prune")
+    if stack.policy.compute.back_threshold is not None:
+        policy["back_threshold"] = stack.policy.compute.back_threshold
     policy["predict"] = {name: policy["predict"][name] for name in read}
     return {
         "stack": stack.shape.qualified,
@@ -65,9 +69,23 @@ def to_text(plan: Plan) -> str:
 
 def _blocks_line(stack: StackPlan) -> str:
     parts = [f"front {_span(0, stack.front)}"] if stack.front else []
-    parts += [f"{unit.kind} {_span(unit.start, unit.stop)}" for unit in stack.units]
+    for kind, run in groupby(stack.units, key=lambda unit: unit.kind):
+        units = list(run)
+        if kind == "middle":
+            parts.append(f"middle {_span(units[0].start, units[0].stop)}")
+        elif kind == "pruned":
+            parts.append(f"prunable {', '.join(_spans(unit.start for unit in units))}")
     parts += [f"back {_span(stack.blocks - stack.back, stack.blocks)}"] if stack.back else []
+    deciding = [unit.start for unit in stack.units if unit.kind == "back"]
+    parts += [f"of which {', '.join(_spans(deciding))} only when moved"] if deciding else []
     return ", ".join(parts)
+
+
+def _spans(indices: Iterable[int]) -> Iterator[str]:
+    """Yield runs of consecutive indices as spans."""
+    for _, run in groupby(enumerate(indices), key=lambda pair: pair[1] - pair[0]):
+        members = [index for _, index in run]
+        yield _span(members[0], members[-1] + 1)
 
 
 def _span(start: int, stop: int) -> str:
@@ -124,20 +142,31 @@ def _diagram(arrows: tuple[Arrow, ...], suffix: str) -> Iterator[str]:
 
 def _arrows(stack: StackPlan, cfg: Cfg) -> Iterator[Arrow]:
     """Yield the transitions of one machine: from, to, and what it takes."""
-    reuse, exact = stack.policy.reuse, stack.policy.reuse.threshold == 0
+    exact = stack.policy.reuse.threshold == 0
     yield "Ended", "Idle", "RunStarted"
     yield "Idle", "Stepping", f"StepStarted, compute if {' or '.join(_step_guards(stack))}"
     if stack.measures:
         if cfg.decision == "follow_first":
             yield "Stepping", "Stepping", "UnitReached, later branches as the first one"
         yield "Stepping", "Measuring", "UnitReached on an open step"
-        yield "Measuring", "Stepping", f"UnitMeasured, reuse if {reuse.signal} below {reuse.threshold}, else compute"
+        yield "Measuring", "Stepping", f"UnitMeasured, {' and '.join(_unit_guards(stack))}, else compute"
         yield "Measuring", "Ended", "Failed"
     elif not exact:
         yield "Stepping", "Stepping", "UnitReached, reuse unless forced"
     yield "Stepping", "Idle", "StepEnded"
     yield "Stepping", "Ended", "Failed"
     yield "Idle", "Ended", "RunEnded or Failed"
+
+
+def _unit_guards(stack: StackPlan) -> Iterator[str]:
+    """Yield what a measured value is compared with."""
+    policy = stack.policy
+    if policy.measures:
+        signal = policy.reuse.signal if policy.prune is None else "block_input"
+        adaptive = " or what the step allows" if policy.prune is not None and policy.prune.dynamic is not None else ""
+        yield f"reuse if {signal} below {policy.reuse.threshold}{adaptive}"
+    if any(unit.kind == "back" for unit in stack.units):
+        yield f"reuse a back block if block_input below {policy.compute.back_threshold}"
 
 
 def _step_guards(stack: StackPlan) -> Iterator[str]:

@@ -67,6 +67,7 @@ class Snapshot:
         unit_verdict: what was decided for it.
         reused_units: units reused in the step in progress.
         computed_units: units computed in the step in progress.
+        measured: the first values measured in the step in progress, where a threshold adapts to them.
     """
 
     phase: Phase
@@ -84,6 +85,7 @@ class Snapshot:
     unit_verdict: Literal["compute", "reuse"] | None = None
     reused_units: tuple[int, ...] = ()
     computed_units: tuple[int, ...] = ()
+    measured: tuple[float, ...] = ()
 
 
 Result = tuple[Snapshot, tuple[Action, ...]]
@@ -128,7 +130,9 @@ def _run_ended(plan: StackPlan, snapshot: Snapshot, event: RunEnded) -> Result:
 def _step_started(plan: StackPlan, snapshot: Snapshot, event: StepStarted) -> Result:
     if event.index <= snapshot.run_index:
         raise InvalidTransition(f"{plan.shape.qualified}: step {event.index} came after step {snapshot.run_index}")
-    step = evolve(snapshot, phase=Phase.STEPPING, run_index=event.index, reused_units=(), computed_units=())
+    step = evolve(
+        snapshot, phase=Phase.STEPPING, run_index=event.index, reused_units=(), computed_units=(), measured=()
+    )
     actions: tuple[Action, ...] = ()
     refreshed = refresh_falls_on(plan, step.step_index)
     if refreshed:
@@ -227,11 +231,26 @@ def _unit_reached(plan: StackPlan, snapshot: Snapshot, event: UnitReached) -> Re
         return decided, (DropHistory(), *actions)
     if snapshot.verdict == "compute":
         return _compute(step, unit, snapshot.reason)
+    if plan.units[unit].kind == "back":
+        return _back_reached(plan, step, unit)
     if not step.anchors[unit]:
         return _compute(step, unit, "no_history")
     if snapshot.verdict == "reuse":
         return _reuse(step, unit, snapshot.reason)
     return evolve(step, phase=Phase.MEASURING), (Measure(unit),)
+
+
+def _back_reached(plan: StackPlan, step: Snapshot, unit: int) -> Result:
+    """Let a back block run on a computed step, and decide by its own input on a reused one."""
+    if not _has_reused(plan, step):
+        return _compute(step, unit, "computed")
+    if not step.anchors[unit]:
+        return _compute(step, unit, "no_history")
+    return evolve(step, phase=Phase.MEASURING), (Measure(unit),)
+
+
+def _has_reused(plan: StackPlan, step: Snapshot) -> bool:
+    return any(plan.units[unit].kind != "back" for unit in step.reused_units)
 
 
 def _unit_measured(plan: StackPlan, snapshot: Snapshot, event: UnitMeasured) -> Result:
@@ -241,12 +260,39 @@ def _unit_measured(plan: StackPlan, snapshot: Snapshot, event: UnitMeasured) -> 
     step = evolve(snapshot, phase=Phase.STEPPING)
     if not math.isfinite(event.value):
         return _compute(step, event.unit, "not_finite")
+    if plan.units[event.unit].kind == "back":
+        bound = plan.policy.compute.back_threshold
+        assert bound is not None, "the checks have seen that back units have a threshold"
+        moved = event.value >= bound
+        return _compute(step, event.unit, "back_above") if moved else _reuse(step, event.unit, "back_below")
+    threshold = unit_threshold(plan, step.measured)
     step = evolve(step, accumulated=step.accumulated + event.value)
-    threshold = plan.policy.reuse.threshold
-    assert threshold != "always", "an unconditional step measures nothing"
+    if plan.policy.prune is not None and plan.policy.prune.dynamic is not None:
+        step = evolve(step, measured=(*step.measured, event.value)[:ADAPT_TO])
     if event.value < threshold:
         return _reuse(step, event.unit, "below")
     return _compute(step, event.unit, "above")
+
+
+ADAPT_TO = 5
+"""How many of a step's first values a dynamic threshold goes by."""
+
+
+def unit_threshold(plan: StackPlan, measured: tuple[float, ...]) -> float:
+    """Return the threshold of the next unit, given what was measured before it in the same step.
+
+    With `dynamic` it is `relax` times the mean of the positive ones among the first five values, where that lies
+    between the threshold and `max`; else the threshold.
+    """
+    threshold = plan.policy.reuse.threshold
+    assert threshold != "always", "an unconditional step measures nothing"
+    dynamic = plan.policy.prune.dynamic if plan.policy.prune is not None else None
+    positive = [value for value in measured if value > 0]
+    if dynamic is None or not positive:
+        return threshold
+    relaxed = dynamic.relax * sum(positive) / len(positive)
+    bound = 2 * threshold if dynamic.max is None else dynamic.max
+    return relaxed if threshold < relaxed < bound else threshold
 
 
 def _compute(step: Snapshot, unit: int, reason: str) -> Result:
@@ -264,14 +310,18 @@ def _unit_done(plan: StackPlan, snapshot: Snapshot, event: UnitDone) -> Result:
     step = evolve(snapshot, unit=None, unit_verdict=None)
     if snapshot.unit_verdict == "reuse":
         return evolve(step, reused_units=(*step.reused_units, unit)), ()
+    step = evolve(step, computed_units=(*step.computed_units, unit))
+    prune = plan.policy.prune
+    if prune is not None and step.anchors[unit] and step.step_index % prune.update_interval:
+        return step, ()  # what the block is reused with is replaced on every k-th step only
     anchors = tuple(count + (i == unit) for i, count in enumerate(step.anchors))
-    return evolve(step, anchors=anchors, computed_units=(*step.computed_units, unit)), (StoreAnchor(unit),)
+    return evolve(step, anchors=anchors), (StoreAnchor(unit),)
 
 
 def _step_ended(plan: StackPlan, snapshot: Snapshot, event: StepEnded) -> Result:
     if snapshot.unit is not None:
         raise InvalidTransition(f"{plan.shape.qualified}: the step ended inside unit {snapshot.unit}")
-    reused = any(plan.units[unit].kind != "back" for unit in snapshot.reused_units)
+    reused = _has_reused(plan, snapshot)
     limit = plan.policy.reuse.max_accumulated
     zeroed = not reused and (limit is None or limit.reset == "on_compute")
     ended = evolve(

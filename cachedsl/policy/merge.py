@@ -17,7 +17,7 @@ Tree = dict[str, Any]
 
 _FNBM = re.compile(r"F(\d+)B(\d+)")
 PRESETS = get_args(PresetName)
-STACK_KEYS = ("compute", "warmup", "tail", "reuse", "predict", "steps", "refresh")
+STACK_KEYS = ("compute", "warmup", "tail", "reuse", "predict", "steps", "refresh", "prune")
 
 
 def write_out(tree: Tree) -> Tree:
@@ -39,7 +39,7 @@ def _long_form(key: str, value: Any) -> Any:
     if key == "compute":
         match = _FNBM.fullmatch(value)
         assert match is not None, "the schema has checked the notation"
-        return {"front": int(match[1]), "back": int(match[2])}
+        return {"front": int(match[1]), "back": int(match[2]), "back_blocks": None, "back_threshold": None}
     if key == "steps" and value in PRESETS:
         return {"preset": value, "otherwise": None}
     if key in _SHORT:

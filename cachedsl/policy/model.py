@@ -40,10 +40,16 @@ UNSET = Unset()
 
 @frozen
 class Compute:
-    """How many blocks of every stack always run, at its front and at its back."""
+    """How many blocks of every stack always run, at its front and at its back.
+
+    With `back_blocks` only those of the back (indices from 0 within it) always run: on reused steps each other back
+    block runs when its own input moved by at least `back_threshold` since it last ran, else it adds its last residual.
+    """
 
     front: int = 8
     back: int = 0
+    back_blocks: tuple[int, ...] | None = None
+    back_threshold: float | None = None
 
 
 @frozen
@@ -113,6 +119,29 @@ PREDICT_PARAMETERS: dict[str, tuple[str, ...]] = {
     "foca": _SHARED,
     "dmd": ("history", "rank", "ridge", *_SHARED),
 }
+
+
+@frozen
+class Dynamic:
+    """A threshold that grows with the step: `relax` times the mean of what was measured, up to `max` (2 thresholds)."""
+
+    relax: float = 1.25
+    max: float | None = None
+
+
+@frozen
+class Prune:
+    """Every block decides for itself (Dynamic Block Prune).
+
+    Attributes:
+        keep: block indices that are never pruned.
+        dynamic: how the threshold adapts to the step; None is a fixed one.
+        update_interval: only on every k-th step does a computed block replace what it would be reused with.
+    """
+
+    keep: tuple[int, ...] = ()
+    dynamic: Dynamic | None = None
+    update_interval: int = 1
 
 
 @frozen
@@ -200,6 +229,7 @@ class StackPolicy:
     predict: Predict = Predict()
     steps: Mask | None = None
     refresh: Refresh | None = None
+    prune: Prune | None = None
 
     @property
     def measures(self) -> bool:
@@ -207,11 +237,18 @@ class StackPolicy:
         static_mask = self.steps is not None and self.steps.otherwise == "static"
         return self.reuse.threshold not in ("always", 0) and not static_mask
 
+    @property
+    def needs_front(self) -> bool:
+        """Whether what is measured is seen at the front blocks; a pruned block measures its own input."""
+        return self.measures and self.prune is None
+
 
 @frozen
 class PartialCompute:
     front: int | Unset = UNSET
     back: int | Unset = UNSET
+    back_blocks: tuple[int, ...] | Unset | None = UNSET
+    back_threshold: float | Unset | None = UNSET
 
 
 @frozen
@@ -255,6 +292,7 @@ class StackOverride:
     predict: PartialPredict | Unset = UNSET
     steps: Mask | Unset | None = UNSET
     refresh: Refresh | Unset | None = UNSET
+    prune: Prune | Unset | None = UNSET
 
 
 _PARTIALS = (PartialCompute, PartialWarmup, PartialReuse, PartialPredict)
@@ -305,6 +343,7 @@ class Policy:
     cfg: Cfg = Cfg()
     steps: Mask | None = None
     refresh: Refresh | None = None
+    prune: Prune | None = None
     stacks: tuple[tuple[str, StackOverride], ...] = field(default=(), converter=tuple[tuple[str, StackOverride], ...])
     version: Literal[1] = 1
     origin: Origin | None = field(default=None, eq=False, repr=False)

@@ -128,6 +128,8 @@ def _inexpressible(policy: Policy) -> list[str]:
     facts = {
         "tail": policy.tail != 0,
         "refresh": policy.refresh is not None,
+        "prune": policy.prune is not None,
+        "back_blocks": policy.compute.back_blocks is not None or policy.compute.back_threshold is not None,
         "stacks": bool(policy.stacks),
         f"signal {reuse.signal}": reuse.signal != "residual",
         "max_accumulated": reuse.max_accumulated is not None,

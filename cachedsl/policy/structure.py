@@ -16,6 +16,7 @@ from cachedsl.policy.model import (
     BudgetMask,
     Cfg,
     Compute,
+    Dynamic,
     EveryMask,
     Mask,
     Origin,
@@ -26,6 +27,7 @@ from cachedsl.policy.model import (
     Policy,
     Predict,
     PresetMask,
+    Prune,
     Refresh,
     Reuse,
     RunsMask,
@@ -39,7 +41,7 @@ def to_policy(tree: Tree, name: str, origin: Origin | None) -> Policy:
     return Policy(
         name=tree.get("name", name),
         description=tree.get("description", ""),
-        compute=Compute(**_counts(tree.get("compute", {}))),
+        compute=Compute(**_compute(tree.get("compute", {}))),
         warmup=Warmup(**_counts(tree.get("warmup", {}))),
         tail=int(tree.get("tail", 0)),
         reuse=Reuse(**_reuse(tree.get("reuse", {}))),
@@ -47,6 +49,7 @@ def to_policy(tree: Tree, name: str, origin: Origin | None) -> Policy:
         cfg=Cfg(**tree.get("cfg", {})),
         steps=to_mask(tree.get("steps")),
         refresh=_refresh(tree.get("refresh")),
+        prune=_prune(tree.get("prune")),
         stacks=tuple((key, to_override(partial)) for key, partial in tree.get("stacks", {}).items()),
         origin=origin,
     )
@@ -59,7 +62,7 @@ def to_override(partial: Tree) -> StackOverride:
         if value is None:
             fields[key] = _whole_default(key)
         elif key == "compute":
-            fields[key] = PartialCompute(**_partial(_counts(value), Compute()))
+            fields[key] = PartialCompute(**_partial(_compute(value), Compute()))
         elif key == "warmup":
             fields[key] = PartialWarmup(**_partial(_counts(value), Warmup()))
         elif key == "reuse":
@@ -70,6 +73,8 @@ def to_override(partial: Tree) -> StackOverride:
             fields[key] = to_mask(value)
         elif key == "refresh":
             fields[key] = _refresh(value)
+        elif key == "prune":
+            fields[key] = _prune(value)
         else:
             fields[key] = int(value)
     return StackOverride(**fields)
@@ -91,6 +96,24 @@ def _whole_default(key: str) -> Any:
 
 def _partial(values: Tree, defaults: Any) -> Tree:
     return {key: getattr(defaults, key) if value is None else value for key, value in values.items()}
+
+
+def _compute(tree: Tree) -> Tree:
+    converters: dict[str, Callable[[Any], Any]] = {"back_blocks": _indices, "back_threshold": float}
+    return {key: None if value is None else converters.get(key, int)(value) for key, value in tree.items()}
+
+
+def _indices(values: list[Any]) -> tuple[int, ...]:
+    return tuple(sorted({int(value) for value in values}))
+
+
+def _prune(tree: Tree | None) -> Prune | None:
+    if tree is None:
+        return None
+    dynamic = tree.get("dynamic")
+    if dynamic is not None:
+        dynamic = Dynamic(**{key: float(value) for key, value in dynamic.items() if value is not None})
+    return Prune(_indices(tree.get("keep") or []), dynamic, int(tree.get("update_interval") or 1))
 
 
 def _counts(tree: Tree) -> Tree:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cachedsl.machine.plan import Plan, StackPlan
 from cachedsl.machine.transition import warmup_length
-from cachedsl.policy.model import Cfg, Predict
+from cachedsl.policy.model import Cfg, Predict, Prune
 
 
 def explain(plan: Plan) -> str:
@@ -31,6 +31,7 @@ def _sentences(stack: StackPlan) -> Iterator[str]:
         return
     yield from _forced(stack)
     yield from _open(stack)
+    yield from _back(stack)
     yield from _limits(stack)
     yield _predicted(stack.policy.predict)
 
@@ -41,7 +42,9 @@ def _always(stack: StackPlan) -> str:
         parts[0] = f"first {stack.front}"
     runs = "run" if stack.front + stack.back > 1 else "runs"
     always = f"The {' and the '.join(parts)} always {runs}" if parts else "No block always runs"
-    middle = sum(unit.stop - unit.start for unit in stack.units)
+    middle = sum(unit.stop - unit.start for unit in stack.units if unit.kind != "back")
+    if stack.policy.prune is not None:
+        return f"{always}; of the other blocks, {middle} may be skipped, each on its own."
     return f"{always}; the other {_blocks(middle) if middle == 1 else middle} {_are(middle)} computed or reused as one."
 
 
@@ -65,11 +68,14 @@ def _forced(stack: StackPlan) -> Iterator[str]:
 
 def _open(stack: StackPlan) -> Iterator[str]:
     reuse = stack.policy.reuse
-    if not stack.measures:
+    if not stack.policy.measures:
         if stack.policy.steps is None:
             yield "All other steps are reused without measuring."
         return
     assert reuse.threshold != "always", "nothing is measured then"
+    if stack.policy.prune is not None:
+        yield from _pruning(stack.policy.prune, reuse.threshold)
+        return
     tap = {
         "residual": f"what the first {_blocks(stack.front)} added to the input",
         "hidden_states": f"the output of the first {_blocks(stack.front)}",
@@ -78,6 +84,31 @@ def _open(stack: StackPlan) -> Iterator[str]:
         f"Any other step is reused when {tap} differs by less than {reuse.threshold:.4g} (relative L1) from the "
         "last computed step."
     )
+
+
+def _pruning(prune: Prune, threshold: float) -> Iterator[str]:
+    yield (
+        f"On any other step a block is skipped when its own input differs by less than {threshold:.4g} (relative L1) "
+        "from that of the step on which it last ran."
+    )
+    if prune.dynamic is not None:
+        top = 2 * threshold if prune.dynamic.max is None else prune.dynamic.max
+        yield (
+            f"That threshold grows to {prune.dynamic.relax:g} times the mean of what was measured in the step so far, "
+            f"up to {top:.4g}."
+        )
+    if prune.update_interval > 1:
+        every = _ordinal(prune.update_interval)
+        yield f"Only on every {every} step does a computed block replace what it is reused with."
+
+
+def _back(stack: StackPlan) -> Iterator[str]:
+    count = sum(unit.kind == "back" for unit in stack.units)
+    if count:
+        yield (
+            f"On reused steps {_blocks(count)} of the back {_are(count)} skipped, each unless its own input moved by "
+            f"at least {stack.policy.compute.back_threshold:.4g}."
+        )
 
 
 def _limits(stack: StackPlan) -> Iterator[str]:

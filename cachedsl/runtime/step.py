@@ -25,7 +25,7 @@ from cachedsl.runtime.block_io import BlockIO, Streams
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.errors import SkippedBlock
 from cachedsl.runtime.features import Position
-from cachedsl.signals import SIGNALS, FrontView
+from cachedsl.signals import BLOCK_INPUT, SIGNALS, Signal, StepView
 from cachedsl.trace import StepRecord, UnitRecord
 
 
@@ -73,8 +73,9 @@ class StackStep:
         self._driver.feed(StepEnded())
         self._io.forget_outputs()
         units = tuple(self._records)
-        reused = any(unit.outcome == "reused" for unit in units)
-        telling = next((u for u in units if u.outcome == "reused"), units[0] if units else None)
+        middle = [u for u in units if self._plan.units[u.unit].kind != "back"]
+        reused = any(unit.outcome == "reused" for unit in middle)
+        telling = next((u for u in middle if u.outcome == "reused"), middle[0] if middle else None)
         return StepRecord(
             run=run,
             transformer=self._plan.shape.transformer,
@@ -94,33 +95,38 @@ class StackStep:
         features = self._driver.features[unit.index]
         self._unit = unit
         self._entry = self._io.read(unit.start, block, args, kwargs)
-        self._tap = self._take_tap()
+        self._tap = self._take_tap(unit)
         changed = features.shape_changed(self._entry)
         value = None
         actions = self._driver.feed(UnitReached(unit.index, changed))
         if any(isinstance(action, Measure) for action in actions):
             assert self._tap is not None
             assert features.reference is not None, "an open unit has an anchor, and anchors keep their tap"
-            value = SIGNALS[self._plan.policy.reuse.signal].measure(self._tap, features.reference)
+            value = self._signal(unit).measure(self._tap, features.reference)
             actions = self._driver.feed(UnitMeasured(unit.index, value))
         self._decision = _decision(actions)
         outcome: Literal["computed", "reused"] = "reused" if isinstance(self._decision, ReuseUnit) else "computed"
         self._records.append(UnitRecord(unit.index, outcome, self._decision.reason, value))
 
-    def _take_tap(self) -> torch.Tensor | None:
-        if not self._plan.measures or self._front_entry is None or self._front_exit is None:
+    def _signal(self, unit: Unit) -> Signal:
+        return SIGNALS[self._plan.policy.reuse.signal] if unit.kind == "middle" else BLOCK_INPUT
+
+    def _take_tap(self, unit: Unit) -> torch.Tensor | None:
+        if not self._plan.measures_unit(unit):
             return None
-        return SIGNALS[self._plan.policy.reuse.signal].tap(FrontView(self._front_entry, self._front_exit))
+        entry = self._entry["hidden"]
+        assert entry is not None, "reading a block's arguments has seen that there is one"
+        return self._signal(unit).tap(StepView(entry, self._front_entry, self._front_exit))
 
     def _run(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         streams = self._io.read(index, block, args, kwargs)
         self._io.check_chain(index, block, streams)
-        if index == 0:
+        if index == 0 and self._plan.taps_front:
             self._front_entry = streams["hidden"]
         output = block(*args, **kwargs)
         self._blocks_run += 1
         after = self._io.unwrap(index, block, output)
-        if index == self._plan.front - 1:
+        if index == self._plan.front - 1 and self._plan.taps_front:
             self._front_exit = after["hidden"]
         if self._unit is not None and index == self._unit.stop - 1:
             self._finish(after)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cachedsl.signals.base import FrontView, Signal
+from cachedsl.signals.base import Signal, StepView
+from cachedsl.signals.block_input import BlockInputSignal
 from cachedsl.signals.hidden_states import HiddenStatesSignal
 from cachedsl.signals.metrics import relative_l1
 from cachedsl.signals.residual import ResidualSignal
@@ -12,4 +13,7 @@ SIGNALS: dict[str, Signal] = {
     "hidden_states": HiddenStatesSignal(),
 }
 
-__all__ = ["SIGNALS", "FrontView", "Signal", "relative_l1"]
+BLOCK_INPUT: Signal = BlockInputSignal()
+"""What pruned and back units measure, whatever signal the policy names for the middle."""
+
+__all__ = ["BLOCK_INPUT", "SIGNALS", "Signal", "StepView", "relative_l1"]

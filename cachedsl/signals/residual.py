@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from attrs import frozen
 
-from cachedsl.signals.base import FrontView
+from cachedsl.signals.base import StepView
 from cachedsl.signals.metrics import relative_l1
 
 
@@ -15,8 +15,9 @@ class ResidualSignal:
 
     name: str = "residual"
 
-    def tap(self, view: FrontView) -> torch.Tensor:
-        return (view.exit - view.entry).detach()
+    def tap(self, view: StepView) -> torch.Tensor:
+        entry, after = view.front()
+        return (after - entry).detach()
 
     def measure(self, now: torch.Tensor, reference: torch.Tensor) -> float:
         return relative_l1(now, reference)

@@ -26,6 +26,8 @@ class Case:
         jump_at: from this step on the inputs are those of another seed.
         grow_at: from this step on the batch is twice as large.
         overrides: per stack, the settings of this class that are different there.
+        prune: every block decides for itself, by a fixed threshold or by one that adapts to the step.
+        keep: with `prune`, blocks that never are.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Case:
     jump_at: int | None = None
     grow_at: int | None = None
     overrides: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    prune: Literal["fixed", "dynamic"] | None = None
+    keep: list[int] = attrs.field(factory=list)
 
     @property
     def stacks(self) -> tuple[str, ...]:
@@ -84,10 +88,10 @@ class Case:
 
 @attrs.frozen
 class StepResult:
-    """One step of one stack in one branch, as either side has it."""
+    """One step of one stack in one branch, as either side has it; `value` is a list, block by block, under `prune`."""
 
     reused: bool
-    value: float | None
+    value: Any
 
 
 @attrs.frozen
@@ -100,6 +104,6 @@ class Result:
     def reused(self, stack: str, branch: str) -> list[int]:
         return [step for step, result in enumerate(self.steps[stack, branch]) if result.reused]
 
-    def values(self, stack: str, branch: str) -> dict[int, float]:
+    def values(self, stack: str, branch: str) -> dict[int, Any]:
         """The measured values by step, without the steps where nothing was measured."""
         return {step: r.value for step, r in enumerate(self.steps[stack, branch]) if r.value is not None}

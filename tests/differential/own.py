@@ -11,15 +11,18 @@ from cachedsl.policy.model import (
     BitMask,
     Cfg,
     Compute,
+    Dynamic,
     PartialCompute,
     PartialReuse,
     Policy,
     Predict,
+    Prune,
     Refresh,
     Reuse,
     StackOverride,
     Warmup,
 )
+from cachedsl.trace import StepRecord
 from tests.differential.cases import Case, Result, StepResult
 
 
@@ -44,6 +47,7 @@ def policy_of(case: Case) -> Policy:
         ),
         steps=None if case.mask is None else BitMask(case.mask, case.otherwise),
         refresh=None if case.refresh_at is None else Refresh(case.refresh_at, case.refresh_repeat),
+        prune=None if case.prune is None else Prune(tuple(case.keep), Dynamic() if case.prune == "dynamic" else None),
         stacks=tuple((stack, _override(changes)) for stack, changes in case.overrides.items()),
     )
 
@@ -68,10 +72,17 @@ def run_own(case: Case, policy: Policy | None = None) -> Result:
         for branch in case.branches:
             records = cached.trace.steps(stack=stack, branch=branch)
             assert [record.step for record in records] == list(range(case.steps)), (stack, branch)
-            steps[stack, branch] = [StepResult(r.outcome == "reused", r.value) for r in records]
+            steps[stack, branch] = [StepResult(r.outcome == "reused", _value(case, r)) for r in records]
     assert len(cached.trace.steps()) == len(case.stacks) * len(case.branches) * case.steps
     cached.remove()
     return Result(steps, outputs)
+
+
+def _value(case: Case, record: StepRecord) -> Any:
+    """Return what the reference keeps of a step: one value, or under `prune` those of all blocks."""
+    if case.prune is None:
+        return record.value
+    return [unit.value for unit in record.units if unit.value is not None] or None
 
 
 def changed(policy: Policy, **reuse: Any) -> Policy:

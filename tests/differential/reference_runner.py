@@ -12,13 +12,21 @@ import json
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("CACHE_DIT_LOG_LEVEL", "error")
 
 import torch
-from cache_dit import BlockAdapter, DBCacheConfig, ForwardPattern, ParamsModifier, TaylorSeerCalibratorConfig
+from cache_dit import (
+    BlockAdapter,
+    DBCacheConfig,
+    DBPruneConfig,
+    ForwardPattern,
+    ParamsModifier,
+    TaylorSeerCalibratorConfig,
+)
 from cache_dit.caching.cache_adapters import CachedAdapter
 from cache_dit.caching.cache_contexts.cache_config import ExtraCacheConfig
 from cache_dit.caching.patch_functors import DiTPatchFunctor
@@ -28,10 +36,14 @@ from tests.differential.cases import Case
 PATTERNS = {"dit": ForwardPattern.Pattern_3, "flux": ForwardPattern.Pattern_1}
 
 
-def cache_config(case: Case) -> DBCacheConfig:
+def cache_config(case: Case) -> Any:
     """Translate the settings; -1 is cache-dit's word for no limit."""
     calls_per_step = len(case.branches)
-    return DBCacheConfig(
+    kind: Any = DBCacheConfig
+    if case.prune is not None:
+        dynamic = case.prune == "dynamic"
+        kind = partial(DBPruneConfig, enable_dynamic_prune_threshold=dynamic, non_prune_block_ids=list(case.keep))
+    return kind(
         Fn_compute_blocks=case.front,
         Bn_compute_blocks=case.back,
         residual_diff_threshold=case.threshold,

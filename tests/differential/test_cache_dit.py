@@ -274,3 +274,49 @@ def test_changed_shapes_compute_on_both_sides(reference: Reference) -> None:
         assert GROW.grow_at not in own.reused(stack, "cond_uncond")
         assert any(step > GROW.grow_at for step in own.reused(stack, "cond_uncond"))
     _assert_same_outputs(own, theirs)
+
+
+PRUNED = [
+    Case(
+        name=f"prune-{kind}-F{front}B{back}-{threshold}-{cfg}",
+        prune=kind,
+        front=front,
+        back=back,
+        threshold=threshold,
+        cfg=cfg,
+    )
+    for kind, cfg in (("fixed", "fused"), ("fixed", "separate"), ("dynamic", "fused"))
+    for front, back in ((1, 0), (2, 1))
+    for threshold in (0.03, 0.08)
+]
+PRUNED += [
+    Case(name="prune-keep", prune="fixed", front=1, threshold=0.08, keep=[2, 4]),
+    Case(name="prune-mask", prune="fixed", front=1, threshold=0.08, mask="1110100100010010001001"[:20]),
+    Case(name="prune-refresh", prune="fixed", front=1, threshold=0.08, refresh_at=9),
+    Case(name="prune-interval", prune="fixed", front=1, threshold=0.08, warmup=8, warmup_interval=3),
+]
+
+
+@pytest.mark.parametrize("case", PRUNED, ids=lambda case: case.name)
+def test_pruning_agrees(case: Case, reference: Reference) -> None:
+    """The same blocks measured with the same values, the same steps with a pruned block, the same outputs."""
+    theirs, own = reference(PRUNED)[case.name], run_own(case)
+    for key in own.steps:
+        assert own.reused(*key) == theirs.reused(*key), key
+        values, expected = own.values(*key), theirs.values(*key)
+        assert values.keys() == expected.keys(), key
+        for step, measured in values.items():
+            assert measured == pytest.approx(expected[step], rel=1e-5), (key, step)
+    for call, (ours, reference_output) in enumerate(zip(own.outputs, theirs.outputs, strict=True)):
+        apart = float((ours - reference_output).abs().max() / reference_output.abs().max())
+        assert apart <= 1e-5, f"call {call}: outputs are {apart:.3g} of the largest value apart"
+
+
+def test_pruning_is_not_trivial(reference: Reference) -> None:
+    mixed = 0
+    for case in PRUNED:
+        for key, steps in reference(PRUNED)[case.name].steps.items():
+            blocks = case.blocks - case.front - case.back - len(case.keep)
+            mixed += sum(r.reused and len(r.value or ()) == blocks and max(r.value) > case.threshold for r in steps)
+            assert key
+    assert mixed > 20

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from cachedsl.machine.masks import resolve_mask
 from cachedsl.policy.model import Policy
 
 
@@ -20,6 +21,8 @@ def mask_bits(policy: Policy, steps: int) -> list[int] | None:
         return [int(bit) for bit in mask.bits]
     if hasattr(mask, "at"):
         return [1 if i in mask.at else 0 for i in range(steps)]
+    if not hasattr(mask, "cache"):  # presets, intervals and budgets are only ways to write bits, tested by themselves
+        return [int(bit) for bit in resolve_mask(mask, steps)]
     bits: list[int] = []
     for i in range(max(len(mask.compute), len(mask.cache))):
         if i < len(mask.compute):
@@ -49,6 +52,13 @@ def interpret(
         list(range(steps)) if indices is None else indices,
     )
     return [decided for (decided,) in units]
+
+
+def reused_so_far(kinds: Sequence[str], decided: Sequence[tuple[str, str] | None]) -> bool:
+    for kind, outcome in zip(kinds, decided, strict=False):
+        if kind != "back" and outcome is not None and outcome[0] == "reuse":
+            return True
+    return False
 
 
 def interpret_units(
@@ -108,6 +118,7 @@ def interpret_units(
         elif leaders[own] is not None:
             step, why = leaders[own], "followed"
         decided: list[tuple[str, str] | None] = []
+        measured: list[float] = []
         for unit in range(len(kinds)):
             if not reached[own][unit]:
                 decided.append(None)
@@ -117,15 +128,35 @@ def interpret_units(
                 anchors, spent = [False] * len(kinds), 0.0
                 if step != "compute":
                     verdict, reason = "compute", "shape_changed"
+            elif kinds[unit] == "back" and step != "compute" and not reused_so_far(kinds, decided):
+                verdict, reason = "compute", "computed"
             elif step != "compute" and not anchors[unit]:
                 verdict, reason = "compute", "no_history"
+            elif kinds[unit] == "back" and step != "compute":
+                value = values[own][unit]
+                if math.isnan(value) or math.isinf(value):
+                    verdict, reason = "compute", "not_finite"
+                elif value < policy.compute.back_threshold:
+                    verdict, reason = "reuse", "back_below"
+                else:
+                    verdict, reason = "compute", "back_above"
             elif step == "open":
                 value = values[own][unit]
                 if math.isnan(value) or math.isinf(value):
                     verdict, reason = "compute", "not_finite"
                 else:
+                    limit = reuse.threshold
+                    if policy.prune is not None and policy.prune.dynamic is not None:
+                        seen = [v for v in measured[:5] if v > 0]
+                        if seen:
+                            relaxed = policy.prune.dynamic.relax * (sum(seen) / len(seen))
+                            top = policy.prune.dynamic.max
+                            top = 2 * reuse.threshold if top is None else top
+                            if relaxed > reuse.threshold and relaxed < top:
+                                limit = relaxed
+                    measured.append(value)
                     spent += value
-                    verdict, reason = ("reuse", "below") if value < reuse.threshold else ("compute", "above")
+                    verdict, reason = ("reuse", "below") if value < limit else ("compute", "above")
             if verdict == "compute":
                 anchors[unit] = True
             decided.append((verdict, reason))

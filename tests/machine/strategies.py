@@ -13,9 +13,12 @@ from cachedsl.policy.model import (
     Accumulated,
     AtMask,
     BitMask,
+    BudgetMask,
     Cfg,
     Compute,
+    EveryMask,
     Policy,
+    PresetMask,
     Refresh,
     Reuse,
     RunsMask,
@@ -49,6 +52,9 @@ def masks(steps: int) -> st.SearchStrategy:
         st.none(),
         st.builds(BitMask, st.text("01", min_size=steps, max_size=steps), otherwise),
         st.tuples(runs, runs, otherwise).map(lambda t: RunsMask(t[0], (t[1] * 4)[: len(t[0])], t[2])),
+        st.builds(PresetMask, st.sampled_from(["slow", "medium", "fast", "ultra"]), otherwise),
+        st.builds(EveryMask, st.integers(1, 5), st.integers(0, 4), otherwise),
+        st.builds(BudgetMask, st.integers(1, 9), st.floats(0.5, 2), otherwise),
         st.builds(AtMask, st.sets(st.integers(0, steps - 1), min_size=1).map(sorted), otherwise),
     )
 

@@ -59,7 +59,7 @@ def test_what_has_no_such_name_lists_what_was_tried(tmp_path: Path, monkeypatch:
     assert message.startswith(
         "f9b9.yaml:1:1: error[not-found]: `f9b9.yaml` is no policy: as a path, no such file; as a"
     )
-    assert "as a bundled name, not one of dmd, f1b0, " in message
+    assert "as a bundled name, not one of dbprune, " in message
     assert message.endswith("as notation, it does not begin with F<n>B<n>")
     (tmp_path / "f9b9.yaml").mkdir()
     with pytest.raises(PolicyError, match="as a path, a folder, not a file"):

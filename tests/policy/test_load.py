@@ -25,9 +25,11 @@ from cachedsl.policy.model import (
     BudgetMask,
     Cfg,
     Compute,
+    Dynamic,
     EveryMask,
     Predict,
     PresetMask,
+    Prune,
     Refresh,
     Reuse,
     RunsMask,
@@ -95,6 +97,10 @@ def test_the_example_of_the_language_page_is_the_bundled_policy() -> None:
         ('steps: {bits: "1101", otherwise: static}', "steps", BitMask("1101", "static")),
         ("steps: {compute: [6, 1], cache: [2]}", "steps", RunsMask((6, 1), (2,))),
         ("steps: {at: [9, 0, 1, 9], otherwise: static}", "steps", AtMask((0, 1, 9), "static")),
+        ("compute: {back: 3, back_blocks: [2, 0], back_threshold: 0.1}", "compute", Compute(8, 3, (0, 2), 0.1)),
+        ("prune: {}", "prune", Prune()),
+        ("prune: {keep: [3, 1], dynamic: {}, update_interval: 2}", "prune", Prune((1, 3), Dynamic(), 2)),
+        ("prune: {dynamic: {relax: 2, max: 0.5}}", "prune", Prune((), Dynamic(2.0, 0.5))),
         ("steps: fast", "steps", PresetMask("fast")),
         ("steps: {preset: slow, otherwise: static}", "steps", PresetMask("slow", "static")),
         ("steps: {every: 4, from: 8}", "steps", EveryMask(4, 8)),
@@ -289,7 +295,7 @@ def test_schema_model_and_reference_page_have_the_same_keys() -> None:
         return set(branch["properties"])
 
     nested = {"compute": model.Compute, "warmup": model.Warmup, "reuse": model.Reuse, "predict": model.Predict,
-              "cfg": model.Cfg, "refresh": model.Refresh}  # fmt: skip
+              "cfg": model.Cfg, "refresh": model.Refresh, "prune": model.Prune}  # fmt: skip
     for key, cls in nested.items():
         assert long_form(key) == {a.name for a in attrs.fields(cls)}, key
     masks = {a.name.rstrip("_") for cls in get_args(model.Mask) for a in attrs.fields(cls)}
@@ -298,6 +304,7 @@ def test_schema_model_and_reference_page_have_the_same_keys() -> None:
     documented = set(re.findall(r"^\| `([a-z_.]+)`", page[page.index("## Keys") : page.index("### `extends`")], re.M))
     keys = top | {f"{key}.{inner}" for key in (*nested, "steps") for inner in long_form(key)}
     keys |= {"reuse.max_accumulated.limit", "reuse.max_accumulated.reset"}
+    keys |= {f"prune.dynamic.{a.name}" for a in attrs.fields(model.Dynamic)}
     assert documented == keys
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 import torch
 
 from cachedsl.policy.model import SignalName
-from cachedsl.signals import SIGNALS, FrontView, relative_l1
+from cachedsl.signals import BLOCK_INPUT, SIGNALS, StepView, relative_l1
 
 
 def test_the_registry_is_what_policies_may_name() -> None:
@@ -36,8 +36,12 @@ def test_a_reference_of_zero_norm_is_not_finite() -> None:
 
 
 def test_taps() -> None:
-    view = FrontView(torch.ones(1, 2, 3), torch.full((1, 2, 3), 3.0))
+    view = StepView(torch.zeros(1, 2, 3), torch.ones(1, 2, 3), torch.full((1, 2, 3), 3.0))
     assert torch.equal(SIGNALS["residual"].tap(view), torch.full((1, 2, 3), 2.0))
     kept = SIGNALS["hidden_states"].tap(view)
-    view.exit.add_(1)
+    assert view.front_exit is not None
+    view.front_exit.add_(1)
     assert torch.equal(kept, torch.full((1, 2, 3), 3.0))
+    entry = BLOCK_INPUT.tap(view)
+    view.unit_entry.add_(1)
+    assert torch.equal(entry, torch.zeros(1, 2, 3))

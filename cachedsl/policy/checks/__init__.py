@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cachedsl.policy.checks import availability, numbers, parameters
+from cachedsl.policy.checks import availability, back_blocks, numbers, parameters
 from cachedsl.policy.checks.base import Findings, Subject
 
 CHECKS: tuple[Callable[[Subject], Findings], ...] = (
     availability.check,
+    back_blocks.check,
     numbers.check,
     parameters.check,
 )

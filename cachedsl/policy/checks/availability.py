@@ -9,7 +9,7 @@ from cachedsl.policy.checks.base import Findings, Subject
 def check(subject: Subject) -> Findings:
     inherited = False
     for path, tree, meant in subject.scopes():
-        lacks = meant.compute.front == 0 and meant.measures
+        lacks = meant.compute.front == 0 and meant.needs_front
         if lacks and not (inherited and "compute" not in tree):
             yield Diagnostic(
                 "signal-needs-front",

@@ -13,9 +13,13 @@ def check(subject: Subject) -> Findings:
     for path, tree, _ in subject.scopes():
         reuse = tree.get("reuse") or {}
         bound = reuse.get("max_accumulated") or {}
+        dynamic = (tree.get("prune") or {}).get("dynamic") or {}
         places: dict[tuple[str, ...], Any] = {
             ("reuse", "threshold"): reuse.get("threshold"),
             ("reuse", "max_accumulated", "limit"): bound.get("limit"),
+            ("compute", "back_threshold"): (tree.get("compute") or {}).get("back_threshold"),
+            ("prune", "dynamic", "relax"): dynamic.get("relax"),
+            ("prune", "dynamic", "max"): dynamic.get("max"),
         }
         for place, value in places.items():
             if isinstance(value, float) and not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""A predictor's parameter without an effect is an error: a key that does nothing misleads its reader."""
+"""A key without an effect is an error: it misleads its reader."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from cachedsl.policy.model import PREDICT_PARAMETERS
 
 def check(subject: Subject) -> Findings:
     for path, tree, meant in subject.scopes():
+        if meant.prune is not None and (tree.get("reuse") or {}).get("signal") is not None:
+            yield Diagnostic(
+                "no-effect",
+                "reuse.signal: with `prune` every block measures its own input, so this has no effect",
+                subject.span(*path, "reuse", "signal"),
+                "leave it out here",
+            )
         written = tree.get("predict") or {}
         method = meant.predict.method
         for key, value in written.items():
