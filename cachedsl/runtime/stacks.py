@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+import torch
 from torch import nn
 
 from cachedsl.runtime.objects import restore, specialise
@@ -32,10 +33,13 @@ class BlockProxy:
         self._index = index
         self._block = block
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._conductor.call_block(self._index, self._block, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name in BlockProxy.__slots__:  # asked for before it is there, by whatever makes objects without __init__
+            raise AttributeError(name)
         return getattr(self._block, name)
 
     def __repr__(self) -> str:
@@ -57,9 +61,11 @@ def conduct(blocks: nn.ModuleList, conductor: Conductor) -> None:
             if block is not None
         ]
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __iter__(self: nn.ModuleList) -> Iterator[Any]:  # noqa: N807
         return iter(proxies(self)) if conductor.conducting() else base.__iter__(self)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __getitem__(self: nn.ModuleList, index: int | slice) -> Any:  # noqa: N807
         if conductor.conducting():
             return proxies(self)[index]
