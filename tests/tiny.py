@@ -402,8 +402,7 @@ def call(pipe: Any, steps: int, seed: int = 0, **overrides: Any) -> torch.Tensor
     arguments = next(make(seed) for cls, make in _ARGUMENTS.items() if isinstance(pipe, cls))
     generator = torch.Generator().manual_seed(seed)
     arguments = {"num_inference_steps": steps, "generator": generator, **arguments, **overrides}
-    output: torch.Tensor = pipe(**arguments, return_dict=False)[0]
-    return output
+    return torch.as_tensor(pipe(**arguments, return_dict=False)[0])  # older DiTPipelines know no "pt" and give arrays
 
 
 def _prompt(seed: int) -> dict[str, Any]:
