@@ -17,7 +17,6 @@ Tree = dict[str, Any]
 
 _FNBM = re.compile(r"F(\d+)B(\d+)")
 PRESETS = get_args(PresetName)
-STACK_KEYS = ("compute", "warmup", "tail", "reuse", "predict", "steps", "refresh", "prune")
 
 
 def write_out(tree: Tree) -> Tree:
