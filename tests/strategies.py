@@ -131,5 +131,6 @@ def policies(draw: st.DrawFn) -> Policy:
         steps=draw(st.none() | masks),
         refresh=draw(refreshes),
         prune=draw(prunes),
+        span=draw(st.sampled_from(["stack", "joined"])),
         stacks=tuple(stacks.items()),
     )

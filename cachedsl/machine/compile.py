@@ -25,6 +25,7 @@ def compile_policy(policy: Policy, shape: ModelShape, num_inference_steps: int |
     Raises:
         PolicyError: the policy does not fit the model or the step count; all findings at once.
     """
+    shape = _spanned(policy, shape)
     findings = [*_fit_findings(policy, shape), *_step_findings(policy, shape, num_inference_steps)]
     if findings:
         raise PolicyError(in_file_order(findings))
@@ -34,9 +35,13 @@ def compile_policy(policy: Policy, shape: ModelShape, num_inference_steps: int |
 
 def check_fit(policy: Policy, shape: ModelShape) -> None:
     """Check what can be checked of a policy on a model before the step count is known. Raises `PolicyError`."""
-    findings = _fit_findings(policy, shape)
+    findings = _fit_findings(policy, _spanned(policy, shape))
     if findings:
         raise PolicyError(in_file_order(findings))
+
+
+def _spanned(policy: Policy, shape: ModelShape) -> ModelShape:
+    return shape.joined() if policy.span == "joined" else shape
 
 
 def _stack_plan(policy: Policy, shape: StackShape, num_steps: int | None) -> StackPlan:
@@ -75,7 +80,7 @@ def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
     for key, _ in policy.stacks:
         if not any(matches_stack(key, stack.transformer, stack.name) for stack in shape.stacks):
             message = f"stacks: {key!r} matches no stack of {shape.label}"
-            found.append(Diagnostic("unknown-stack", message, policy.span("stacks", key), f"its stacks are {listed}"))
+            found.append(Diagnostic("unknown-stack", message, policy.place("stacks", key), f"its stacks are {listed}"))
     found += _signal_findings(policy, shape)
     full = {stack: policy.for_stack(stack.transformer, stack.name).compute for stack in shape.stacks}
     full = {stack: compute for stack, compute in full.items() if compute.front + compute.back >= stack.blocks}
@@ -88,7 +93,7 @@ def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
             f"{shape.label} has {stack.blocks}, so nothing could be reused"
         )
         hint = f"front and back together must be at most {stack.blocks - 1}"
-        found.append(Diagnostic("too-many-blocks", message, policy.span(*asked, "compute"), hint))
+        found.append(Diagnostic("too-many-blocks", message, policy.place(*asked, "compute"), hint))
     return found
 
 
@@ -103,7 +108,7 @@ def _signal_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
                 "has none under F0"
             )
             hint = "compute at least F1, or reuse without measuring (`threshold: always`)"
-            span = policy.span(*_set_by(policy, stack, "compute"), "compute")
+            span = policy.place(*_set_by(policy, stack, "compute"), "compute")
             found.append(Diagnostic("signal-needs-front", message, span, hint))
     return found
 
@@ -129,7 +134,7 @@ def _step_findings(policy: Policy, shape: ModelShape, num_steps: int | None) -> 
             try:
                 resolve_mask(resolved.steps, num_steps)
             except MaskMismatch as error:
-                span = policy.span(*_set_by(policy, stack, "steps"), "steps")
+                span = policy.place(*_set_by(policy, stack, "steps"), "steps")
                 hint = "write a mask for this count, or use runs, which adapt"
                 found.append(Diagnostic("mask-length", f"steps: {error}", span, hint))
     return list(dict.fromkeys(found))
@@ -140,10 +145,10 @@ def _needs_count(policy: Policy, stack: StackShape, resolved: StackPolicy) -> li
     found = []
     if resolved.tail:
         message = f"tail: {resolved.tail} needs the run's step count, which is not known"
-        span = policy.span(*_set_by(policy, stack, "tail"), "tail")
+        span = policy.place(*_set_by(policy, stack, "tail"), "tail")
         found.append(Diagnostic("unknown-step-count", message, span, hint))
     if resolved.steps is not None:
         message = "steps: a mask needs the run's step count, which is not known"
-        span = policy.span(*_set_by(policy, stack, "steps"), "steps")
+        span = policy.place(*_set_by(policy, stack, "steps"), "steps")
         found.append(Diagnostic("unknown-step-count", message, span, hint))
     return found

@@ -93,9 +93,12 @@ class Plan:
     stacks: tuple[StackPlan, ...] = field(converter=tuple[StackPlan, ...])
 
     def stack(self, transformer: str, name: str) -> StackPlan:
-        """Return the plan of one block list; raises KeyError where there is none."""
+        """Return the plan of one block list, or of the chain that it is in; raises KeyError where there is none."""
         for stack in self.stacks:
-            if (stack.transformer, stack.name) == (transformer, name):
+            if stack.transformer == transformer and name in (
+                stack.name,
+                *(member for member, _ in stack.shape.members),
+            ):
                 return stack
         raise KeyError(f"{transformer}.{name}")
 

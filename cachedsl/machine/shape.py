@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from attrs import field, frozen
 
 
 @frozen
 class StackShape:
-    """One block list: `transformer` is the pipeline's component name, `name` the attribute path of the list."""
+    """One block list: `transformer` is the pipeline's component name, `name` the attribute path of the list.
+
+    A chain of several lists (`span: joined`) has the paths of all of them in its name, joined by `+`, and names and
+    block counts of the lists in `lists`.
+    """
 
     name: str
     blocks: int
     transformer: str = "transformer"
+    lists: tuple[tuple[str, int], ...] = ()
 
     @property
     def qualified(self) -> str:
         return f"{self.transformer}.{self.name}"
+
+    @property
+    def members(self) -> tuple[tuple[str, int], ...]:
+        """Names and block counts of the lists that it is made of, in order."""
+        return self.lists or ((self.name, self.blocks),)
 
 
 @frozen
@@ -24,3 +36,12 @@ class ModelShape:
 
     stacks: tuple[StackShape, ...] = field(converter=tuple[StackShape, ...])
     label: str = "model"
+
+    def joined(self) -> ModelShape:
+        """Return the shape in which consecutive stacks of one transformer are one chain."""
+        chains = []
+        for transformer, run in groupby(self.stacks, key=lambda stack: stack.transformer):
+            members = tuple((stack.name, stack.blocks) for stack in run)
+            name, blocks = "+".join(name for name, _ in members), sum(count for _, count in members)
+            chains.append(StackShape(name, blocks, transformer, members if len(members) > 1 else ()))
+        return ModelShape(chains, self.label)

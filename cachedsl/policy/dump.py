@@ -47,7 +47,7 @@ def to_yaml(policy: Policy, *, full: bool = False) -> str:
     if policy.description or full:
         tree["description"] = policy.description
     default = Policy()
-    for key in ("compute", "warmup", "tail", "reuse", "predict", "cfg", "steps", "refresh", "prune"):
+    for key in ("compute", "warmup", "tail", "reuse", "predict", "cfg", "steps", "refresh", "prune", "span"):
         value = getattr(policy, key)
         if full or value != getattr(default, key):
             tree[key] = _tree(value)

@@ -344,11 +344,12 @@ class Policy:
     steps: Mask | None = None
     refresh: Refresh | None = None
     prune: Prune | None = None
+    span: Literal["stack", "joined"] = "stack"
     stacks: tuple[tuple[str, StackOverride], ...] = field(default=(), converter=tuple[tuple[str, StackOverride], ...])
     version: Literal[1] = 1
     origin: Origin | None = field(default=None, eq=False, repr=False)
 
-    def span(self, *path: str) -> Span:
+    def place(self, *path: str) -> Span:
         """Return where the value at `path` was written, for findings that come after loading."""
         return self.origin.span(*path) if self.origin else Span(self.name)
 

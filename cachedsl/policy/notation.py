@@ -129,6 +129,7 @@ def _inexpressible(policy: Policy) -> list[str]:
         "tail": policy.tail != 0,
         "refresh": policy.refresh is not None,
         "prune": policy.prune is not None,
+        "span": policy.span != "stack",
         "back_blocks": policy.compute.back_blocks is not None or policy.compute.back_threshold is not None,
         "stacks": bool(policy.stacks),
         f"signal {reuse.signal}": reuse.signal != "residual",

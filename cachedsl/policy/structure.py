@@ -50,6 +50,7 @@ def to_policy(tree: Tree, name: str, origin: Origin | None) -> Policy:
         steps=to_mask(tree.get("steps")),
         refresh=_refresh(tree.get("refresh")),
         prune=_prune(tree.get("prune")),
+        span=tree.get("span", "stack"),
         stacks=tuple((key, to_override(partial)) for key, partial in tree.get("stacks", {}).items()),
         origin=origin,
     )

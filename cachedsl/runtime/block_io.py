@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +31,7 @@ def _positions(block_class: type) -> Mapping[str, int]:
     return {name: place for place, name in enumerate(list(inspect.signature(forward).parameters)[1:])}
 
 
-@define
+@define(eq=False)
 class BlockIO:
     """The I/O of the blocks of one list, as the adapter declares it, checked against what comes.
 
@@ -109,6 +109,36 @@ class BlockIO:
             f"{self.label}[{index}] ({type(block).__name__}): the adapter declares pattern {self.pattern.name}, "
             f"which {declared}, but what came is {came}; correct the pattern in the adapter"
         )
+
+
+class ChainIO:
+    """The I/O of several lists that form one chain: a block's index counts over all of them."""
+
+    def __init__(self, parts: Sequence[tuple[int, BlockIO]]) -> None:
+        self._parts = [io for count, io in parts for _ in range(count)]
+        self._starts = [
+            sum(count for count, _ in parts[:i]) for i, (count, _) in enumerate(parts) for _ in range(count)
+        ]
+        self.label = "+".join([parts[0][1].label, *(io.label.rpartition(".")[2] for _, io in parts[1:])])
+
+    def read(self, index: int, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Streams:
+        return self._parts[index].read(self._local(index), block, args, kwargs)
+
+    def check_chain(self, index: int, block: Any, streams: Streams) -> None:
+        self._parts[index].check_chain(self._local(index), block, streams)
+
+    def unwrap(self, index: int, block: Any, output: Any) -> Streams:
+        return self._parts[index].unwrap(self._local(index), block, output)
+
+    def wrap(self, index: int, streams: Streams) -> Any:
+        return self._parts[index].wrap(self._local(index), streams)
+
+    def forget_outputs(self) -> None:
+        for io in dict.fromkeys(self._parts):
+            io.forget_outputs()
+
+    def _local(self, index: int) -> int:
+        return index - self._starts[index]
 
 
 def _describe(value: Any) -> str:

@@ -21,6 +21,10 @@ class CfgMismatch(CachedslError):
     """The policy's `cfg` contradicts what the pipeline does."""
 
 
+class CannotJoin(CachedslError):
+    """`span: joined` over block lists whose streams have different shapes."""
+
+
 class ClockUnavailable(CachedslError):
     """The predictor is to measure distance on a clock that the run does not have."""
 

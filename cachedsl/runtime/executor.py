@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from cachedsl.machine.plan import Plan
 from cachedsl.matching import TransformerAdapter
 from cachedsl.patterns import PATTERNS
-from cachedsl.runtime.block_io import BlockIO
+from cachedsl.runtime.block_io import BlockIO, ChainIO
 from cachedsl.runtime.clock import Call, CallContext
 from cachedsl.runtime.objects import restore, specialise
 from cachedsl.runtime.stacks import conduct, release
@@ -31,6 +32,9 @@ class StackSlot:
         self.path = path
         self.blocks = blocks
         self.io = io
+        self._head = self
+        self._offset = 0
+        self._chain: BlockIO | ChainIO = io
         self._step: StackStep | None = None
         self._pass = 0
         self._last = -1
@@ -38,10 +42,19 @@ class StackSlot:
     def conducting(self) -> bool:
         return self.executor.conducting()
 
-    def begin(self) -> None:
-        """Start the list's first pass of this forward."""
-        self._pass, self._last = 0, -1
-        self._step = self.executor.start_step(self, 0)
+    def begin(self, plan: Plan) -> None:
+        """Start the list's first pass of this forward, or hand its calls to the head of the chain that it is in."""
+        shape = plan.stack(self.executor.component, self.path).shape
+        paths = [path for path, _ in shape.members]
+        slots = [self.executor.slot(path) for path in paths]
+        self._head, self._step = slots[0], None
+        self._offset = sum(count for _, count in shape.members[: paths.index(self.path)])
+        if self._head is self:
+            counts = [count for _, count in shape.members]
+            parts = list(zip(counts, [slot.io for slot in slots], strict=True))
+            self._chain = ChainIO(parts) if shape.lists else self.io
+            self._pass, self._last = 0, -1
+            self._step = self.executor.start_step(self, 0, self._chain)
 
     def end(self) -> None:
         if self._step is not None:
@@ -53,11 +66,14 @@ class StackSlot:
         self.io.forget_outputs()
 
     def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Answer one call of the model's loop; a list that is entered again has one machine per pass."""
+        return self._head.take(self._offset + index, block, args, kwargs)
+
+    def take(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Answer one call of the model's loop; a chain that is entered again has one machine per pass."""
         if index <= self._last and self._step is not None:
             self.executor.end_step(self, self._step, self._pass)
             self._pass += 1
-            self._step = self.executor.start_step(self, self._pass)
+            self._step = self.executor.start_step(self, self._pass, self._chain)
         self._last = index
         if self._step is None:
             return block(*args, **kwargs)
@@ -119,11 +135,14 @@ class Executor:
         for slot in self.slots:
             slot.drop()
 
-    def start_step(self, slot: StackSlot, passage: int) -> StackStep | None:
-        """Begin a step of `slot`, or return None where its stack runs in full anyway."""
+    def slot(self, path: str) -> StackSlot:
+        return next(slot for slot in self.slots if slot.path == path)
+
+    def start_step(self, slot: StackSlot, passage: int, io: BlockIO | ChainIO) -> StackStep:
+        """Begin a step of the stack, or chain of stacks, that `slot` is the head of."""
         assert self._run is not None
         assert self._call is not None
-        return self._run.start_step(self.component, slot.path, passage, self._call, slot.io)
+        return self._run.start_step(self.component, slot.path, passage, self._call, io)
 
     def end_step(self, slot: StackSlot, step: StackStep, passage: int) -> None:
         assert self._run is not None
@@ -139,8 +158,9 @@ class Executor:
             return
         call = run.begin_call(self.context)
         self._run, self._call, self._thread = run, call, threading.get_ident()
+        assert run.plan is not None, "the first call has compiled it"
         for slot in self.slots:
-            slot.begin()
+            slot.begin(run.plan)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _after(self, module: nn.Module, args: Any, output: Any) -> None:

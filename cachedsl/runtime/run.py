@@ -10,7 +10,7 @@ from attrs import define, field
 
 from cachedsl.machine.events import Failed, RunEnded
 from cachedsl.machine.plan import Plan
-from cachedsl.runtime.block_io import BlockIO
+from cachedsl.runtime.block_io import BlockIO, ChainIO
 from cachedsl.runtime.clock import Call, CallContext, Clock
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
@@ -56,7 +56,7 @@ class Run:
             self.session.trace.append(RunRecord(self.number, self.session.policy.name, self.num_steps))
         return self.clock.locate(context)
 
-    def start_step(self, component: str, path: str, passage: int, call: Call, io: BlockIO) -> StackStep:
+    def start_step(self, component: str, path: str, passage: int, call: Call, io: BlockIO | ChainIO) -> StackStep:
         """Begin a step of one stack under its branch's own machine."""
         assert self.plan is not None
         key = (component, path, passage, call.branch)
@@ -68,8 +68,7 @@ class Run:
 
     def end_step(self, component: str, path: str, passage: int, call: Call, step: StackStep) -> None:
         """End a step, record it, and let it lead the step's later branches."""
-        label = path if passage == 0 else f"{path}#{passage + 1}"
-        record = step.end(self.number, call.branch, label)
+        record = step.end(self.number, call.branch, passage)
         self.session.trace.append(record)
         leader = self._leaders.get((component, path, passage))
         if leader is None or leader[0].step != call.step:

@@ -21,9 +21,9 @@ from cachedsl.machine.events import (
     UnitReached,
 )
 from cachedsl.machine.plan import Unit
-from cachedsl.runtime.block_io import BlockIO, Streams
+from cachedsl.runtime.block_io import BlockIO, ChainIO, Streams
 from cachedsl.runtime.driver import Driver
-from cachedsl.runtime.errors import SkippedBlock
+from cachedsl.runtime.errors import CannotJoin, SkippedBlock
 from cachedsl.runtime.features import Position
 from cachedsl.signals import BLOCK_INPUT, SIGNALS, Signal, StepView
 from cachedsl.trace import StepRecord, UnitRecord
@@ -33,7 +33,7 @@ class StackStep:
     """Answers the calls of one stack's blocks, in the order in which the model's loop makes them."""
 
     def __init__(
-        self, driver: Driver, io: BlockIO, at: Position, leader: Literal["compute", "reuse"] | None = None
+        self, driver: Driver, io: BlockIO | ChainIO, at: Position, leader: Literal["compute", "reuse"] | None = None
     ) -> None:
         self._driver = driver
         self._plan = driver.plan
@@ -58,8 +58,8 @@ class StackStep:
             return self._stand_in(index, block, args, kwargs)
         return self._run(index, block, args, kwargs)
 
-    def end(self, run: int, branch: str, label: str) -> StepRecord:
-        """End the step and return what became of it; `label` is what the trace calls the stack.
+    def end(self, run: int, branch: str, passage: int) -> StepRecord:
+        """End the step and return what became of it; `passage` counts how often the list was entered before.
 
         Raises:
             SkippedBlock: the loop left a unit before its last block.
@@ -79,7 +79,7 @@ class StackStep:
         return StepRecord(
             run=run,
             transformer=self._plan.shape.transformer,
-            stack=label,
+            stack=self._plan.name if passage == 0 else f"{self._plan.name}#{passage + 1}",
             branch=branch,
             step=self._at.step,
             outcome="reused" if reused else "computed",
@@ -107,6 +107,17 @@ class StackStep:
         self._decision = _decision(actions)
         outcome: Literal["computed", "reused"] = "reused" if isinstance(self._decision, ReuseUnit) else "computed"
         self._records.append(UnitRecord(unit.index, outcome, self._decision.reason, value))
+
+    def _check_join(self, before: Streams, after: Streams) -> None:
+        """Refuse a chain of lists through which `hidden_states` do not go in one shape."""
+        entry, leave = before["hidden"], after["hidden"]
+        assert entry is not None, "reading a block's arguments has seen that there is one"
+        assert leave is not None, "reading a block's output has seen that there is one"
+        if self._plan.shape.lists and entry.shape != leave.shape:
+            raise CannotJoin(
+                f"{self._io.label}: span: joined needs hidden_states of one shape, but they enter as "
+                f"{tuple(entry.shape)} and leave as {tuple(leave.shape)}; use span: stack"
+            )
 
     def _signal(self, unit: Unit) -> Signal:
         return SIGNALS[self._plan.policy.reuse.signal] if unit.kind == "middle" else BLOCK_INPUT
@@ -148,6 +159,7 @@ class StackStep:
         for action in self._driver.feed(UnitDone(self._unit.index)):
             if isinstance(action, StoreAnchor):
                 assert after is not None, "only a computed unit has an anchor to store"
+                self._check_join(self._entry, after)
                 if self._plan.policy.reuse.threshold == 0:
                     continue  # nothing will ever be reused, so nothing need be held
                 self._driver.features[self._unit.index].store(self._at, self._entry, after, self._tap)

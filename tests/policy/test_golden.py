@@ -140,5 +140,5 @@ def test_every_code_has_a_case() -> None:
 
 
 def test_a_diagnostic_is_one_line() -> None:
-    finding = Diagnostic("code", "message", load_policy("f8b0").span("warmup"), "hint", "warning")
+    finding = Diagnostic("code", "message", load_policy("f8b0").place("warmup"), "hint", "warning")
     assert str(finding) == "<bundled>/f8b0.yaml:8:9: warning[code]: message (hint)"

@@ -98,6 +98,7 @@ def test_the_example_of_the_language_page_is_the_bundled_policy() -> None:
         ("steps: {compute: [6, 1], cache: [2]}", "steps", RunsMask((6, 1), (2,))),
         ("steps: {at: [9, 0, 1, 9], otherwise: static}", "steps", AtMask((0, 1, 9), "static")),
         ("compute: {back: 3, back_blocks: [2, 0], back_threshold: 0.1}", "compute", Compute(8, 3, (0, 2), 0.1)),
+        ("span: joined", "span", "joined"),
         ("prune: {}", "prune", Prune()),
         ("prune: {keep: [3, 1], dynamic: {}, update_interval: 2}", "prune", Prune((1, 3), Dynamic(), 2)),
         ("prune: {dynamic: {relax: 2, max: 0.5}}", "prune", Prune((), Dynamic(2.0, 0.5))),
@@ -165,8 +166,8 @@ def test_extends_merges_key_by_key(tree: Path) -> None:
     assert (blocks.tail, blocks.warmup.steps) == (4, 3)
     assert child.for_stack("t", "other").tail == 0
     assert child.for_stack("t", "third").warmup == Warmup()
-    assert child.span("reuse", "threshold").file.endswith("child.yaml")
-    assert child.span("reuse", "max_accumulated").file.endswith("base.yaml")
+    assert child.place("reuse", "threshold").file.endswith("child.yaml")
+    assert child.place("reuse", "max_accumulated").file.endswith("base.yaml")
 
 
 def test_extends_takes_bundled_policies_and_another_method_drops_the_parameters(tree: Path) -> None:

@@ -23,7 +23,7 @@ class Subject:
     policy: Policy
 
     def span(self, *path: str) -> Span:
-        return self.policy.span(*path)
+        return self.policy.place(*path)
 
     def scopes(self) -> Iterator[tuple[tuple[str, ...], Tree, StackPolicy]]:
         """Yield the policy itself and every `stacks` entry: where it stands, its tree, its meaning.
