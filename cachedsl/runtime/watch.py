@@ -49,8 +49,16 @@ def _calls(steps: tuple[StepRecord, ...], run: int, plan: Plan) -> Iterator[Warn
     expected = plan.num_inference_steps
     if expected is None:
         return
-    for branch in dict.fromkeys(s.branch for s in steps):
-        seen = len({s.step for s in steps if s.branch == branch})
+    counts = {branch: len({s.step for s in steps if s.branch == branch}) for branch in {s.branch: None for s in steps}}
+    if len(counts) == 2 and sum(counts.values()) == expected:
+        yield WarningRecord(
+            run,
+            "calls-differ",
+            f"the transformer was called {expected} times in a run of {expected} steps, and the calls were taken for "
+            f"{' and '.join(counts)} in turn; if it is called once a step, set cfg: fused",
+        )
+        return
+    for branch, seen in counts.items():
         if seen != expected:
             yield WarningRecord(
                 run,

@@ -90,3 +90,14 @@ def test_the_summary_adds_up_and_prints_a_table() -> None:
     assert "half: run 0, 4 steps" in text
     assert "transformer.single_transformer_blocks" in text
     assert f"blocks run: {summary.blocks_run} of {summary.blocks}" in text
+
+
+def test_a_bare_model_of_a_separate_family_that_is_called_once_a_step_is_told_the_way_out() -> None:
+    model = tiny_transformer("wan")
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(threshold="always"))
+    with policy.apply(model) as cached, torch.no_grad():
+        with cached.run(steps=6):
+            for i in range(6):
+                model(**inputs("wan", i, 6))
+        (warning,) = cached.trace.warnings()
+    assert "taken for cond and uncond in turn; if it is called once a step, set cfg: fused" in warning.message
