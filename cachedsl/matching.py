@@ -31,12 +31,43 @@ class AdapterError(CachedslError):
 
 
 @frozen
+class ModulatedInput:
+    """How a block's modulated input is had from the arguments of its call, for the signal of that name.
+
+    Attributes:
+        module: the path in the block of the norm that modulates; it is called.
+        arguments: of the norm, each with the argument of the block that it is given.
+        output: which of the norm's outputs it is, where there are several.
+        argument: or the argument of the block that stands for it, such as the embedded timestep.
+    """
+
+    module: str = ""
+    arguments: dict[str, str] = field(factory=dict)
+    output: int | None = None
+    argument: str | None = None
+
+
+@frozen
+class InputAdapter:
+    """Which argument of the transformer's forward is the noisy latent, and where its tokens belong.
+
+    `positions` is an argument `(tokens, 2 or more)` of which the last two columns are row and column. `axes` are the
+    latent's axes that are places, where they are not all after the first two.
+    """
+
+    latent: str = "hidden_states"
+    positions: str | None = None
+    axes: tuple[int, ...] | None = None
+
+
+@frozen
 class StackAdapter:
     """One block list: the pattern of its blocks, and the arguments that carry the streams where they differ."""
 
     pattern: str
     hidden: str = "hidden_states"
     encoder: str = "encoder_hidden_states"
+    modulated_input: ModulatedInput | None = None
 
     @property
     def names(self) -> Mapping[Stream, str]:
@@ -49,6 +80,7 @@ class TransformerAdapter:
 
     cfg: Literal["fused", "separate"]
     stacks: dict[str, StackAdapter]
+    input: InputAdapter = InputAdapter()
 
 
 @frozen
@@ -63,11 +95,15 @@ class Adapter:
         """Return the shape of one of `models`, the first by default."""
         label = model or next(iter(self.models))
         stacks = [
-            StackShape(path, blocks, component)
+            StackShape(path, blocks, component, modulated=self._modulated(path))
             for component, lists in self.models[label].items()
             for path, blocks in lists.items()
         ]
         return ModelShape(stacks, label)
+
+    def _modulated(self, path: str) -> bool:
+        found = (adapter.stacks[path] for adapter in self.transformers.values() if path in adapter.stacks)
+        return any(stack.modulated_input is not None for stack in found)
 
 
 @lru_cache(maxsize=1)

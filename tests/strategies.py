@@ -31,6 +31,7 @@ from cachedsl.policy.model import (
     StackOverride,
     Warmup,
 )
+from cachedsl.policy.signal import SIGNAL_PARAMETERS, SIGNALS, Ratios, Signal
 
 slugs = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,12}\Z")
 counts = st.integers(0, 40)
@@ -47,7 +48,26 @@ masks = st.one_of(
     st.builds(AtMask, st.sets(st.integers(0, 60), min_size=1, max_size=8).map(sorted), otherwise),
 )
 accumulated = st.none() | st.builds(Accumulated, st.floats(0, 1e3), st.sampled_from(["on_compute", "never"]))
-signals = st.sampled_from(["residual", "hidden_states"])
+references = st.sampled_from(["last_computed", "previous_step"])
+accumulates = st.sampled_from(["none", "until_compute", "lifetime"])
+ratios = st.lists(st.floats(0.5, 2), min_size=1, max_size=4).map(tuple)
+SIGNAL_OWN: dict[str, st.SearchStrategy[Any]] = {
+    "reference": references,
+    "metric": st.sampled_from(["relative_l1", "relative_l2", "cosine"]),
+    "rescale": st.none() | st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=5).map(tuple),
+    "accumulate": accumulates,
+    "stride": st.integers(1, 8),
+    "token_floor": st.floats(0, 1),
+    "exponent": st.floats(0, 8),
+    "ratios": st.builds(Ratios, ratios)
+    | st.builds(
+        Ratios,
+        branches=st.lists(st.tuples(st.sampled_from(["cond", "uncond"]), ratios), min_size=1, max_size=1).map(tuple),
+    ),
+}
+signals = st.sampled_from(sorted(SIGNALS)).flatmap(
+    lambda tap: st.builds(Signal, st.just(tap), **{key: SIGNAL_OWN[key] for key in SIGNAL_PARAMETERS[tap]})
+)
 OWN: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "order": {"order": st.integers(1, 10)},
     "form": {"form": st.sampled_from(["exact", "published"])},
@@ -55,6 +75,7 @@ OWN: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "history": {"history": st.integers(4, 64)},
     "rank": {"rank": st.integers(0, 64)},
     "ridge": {"ridge": st.floats(0, 1)},
+    "clip": {"clip": st.tuples(st.floats(0, 1), st.floats(1, 4))},
     "target": {"target": st.sampled_from(["residual", "hidden_states"])},
     "streams": {"streams": st.none() | st.sampled_from([("hidden",), ("encoder",), ("hidden", "encoder")])},
     "clock": {"clock": st.sampled_from(["step", "timestep", "sigma"])},

@@ -16,6 +16,7 @@ STACKS = {
     "qwenimage": ("transformer_blocks",),
     "wan": ("blocks",),
     "cogvideox": ("transformer_blocks",),
+    "hunyuan_video": ("transformer_blocks", "single_transformer_blocks"),
 }
 HIDDEN_SECOND = ("flux", "qwenimage")  # blocks that return the encoder's stream first
 
@@ -61,7 +62,7 @@ def test_pipeline_calls_once_per_step_and_branch(name: str, steps: int) -> None:
         if model is not None:
             model.register_forward_pre_hook(lambda _, __, part=part: calls.append(part))
     tiny.call(pipe, steps)
-    branches = 2 if name in ("qwenimage", "wan", "wan22") else 1
+    branches = 2 if name in ("qwenimage", "wan", "wan22", "hunyuan_video") else 1
     assert len(calls) == steps * branches
 
 
@@ -98,6 +99,8 @@ def test_both_transformers_of_wan22_run() -> None:
         ("wan22", {}, ("cond", "uncond"), True),
         ("cogvideox", {}, ("cond_uncond",), False),
         ("cogvideox", {"guidance_scale": 1.0}, ("cond_uncond",), False),
+        ("hunyuan_video", {}, ("cond", "uncond"), False),
+        ("hunyuan_video", {"true_cfg_scale": 1.0}, ("cond",), False),
         ("dit", {}, (), False),
     ],
 )

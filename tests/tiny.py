@@ -26,6 +26,8 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    HunyuanVideoPipeline,
+    HunyuanVideoTransformer3DModel,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
     UniPCMultistepScheduler,
@@ -120,6 +122,22 @@ FAMILIES: dict[str, Tiny] = {
             "sample_frames": FRAMES,
             "max_text_seq_length": TEXT_TOKENS,
         },
+    ),
+    "hunyuan_video": Tiny(
+        HunyuanVideoTransformer3DModel,
+        {
+            **HEADS,
+            "in_channels": CHANNELS,
+            "out_channels": CHANNELS,
+            "num_layers": 4,
+            "num_single_layers": 4,
+            "num_refiner_layers": 1,
+            "text_embed_dim": TEXT_DIM,
+            "pooled_projection_dim": POOLED_DIM,
+            "guidance_embeds": False,
+            "rope_axes_dim": (4, 6, 6),
+        },
+        ("num_layers", "num_single_layers"),
     ),
 }
 
@@ -278,6 +296,14 @@ def _cogvideox_inputs(step: int, total: int, branch: str, seed: int, batch: int)
     }
 
 
+def _hunyuan_video_inputs(step: int, total: int, branch: str, seed: int, batch: int) -> dict[str, Any]:
+    return {
+        **_wan_inputs(step, total, branch, seed, batch),
+        "encoder_attention_mask": _mask(batch),
+        "pooled_projections": _noise(batch, POOLED_DIM, seed=seed, role=5 if branch == "cond" else 6),
+    }
+
+
 _DIT_SIZES = ("in_channels", "sample_size", "num_embeds_ada_norm")
 _INPUTS: dict[str, Callable[[int, int, str, int, int], dict[str, Any]]] = {
     "dit": _dit_inputs,
@@ -285,6 +311,7 @@ _INPUTS: dict[str, Callable[[int, int, str, int, int], dict[str, Any]]] = {
     "qwenimage": _qwenimage_inputs,
     "wan": _wan_inputs,
     "cogvideox": _cogvideox_inputs,
+    "hunyuan_video": _hunyuan_video_inputs,
 }
 
 
@@ -382,6 +409,18 @@ def _cogvideox_pipeline(seed: int, scheduler: Any, overrides: dict[str, Any]) ->
     )
 
 
+def _hunyuan_video_pipeline(seed: int, scheduler: Any, overrides: dict[str, Any]) -> HunyuanVideoPipeline:
+    return HunyuanVideoPipeline(
+        transformer=tiny_transformer("hunyuan_video", seed=seed, **{"guidance_embeds": True, **overrides}),
+        scheduler=scheduler or FlowMatchEulerDiscreteScheduler(shift=7.0),
+        vae=None,
+        text_encoder=None,
+        tokenizer=None,
+        text_encoder_2=None,
+        tokenizer_2=None,
+    )
+
+
 _PIPELINES: dict[str, Callable[[int, Any, dict[str, Any]], Any]] = {
     "dit": _dit_pipeline,
     "flux": _flux_pipeline,
@@ -389,6 +428,7 @@ _PIPELINES: dict[str, Callable[[int, Any, dict[str, Any]], Any]] = {
     "wan": _wan_pipeline,
     "wan22": _wan22_pipeline,
     "cogvideox": _cogvideox_pipeline,
+    "hunyuan_video": _hunyuan_video_pipeline,
 }
 PIPELINES = tuple(_PIPELINES)
 
@@ -448,10 +488,22 @@ def _video_call(seed: int) -> dict[str, Any]:
     }
 
 
+def _hunyuan_video_call(seed: int) -> dict[str, Any]:
+    return {
+        **_video_call(seed),
+        "pooled_prompt_embeds": _noise(1, POOLED_DIM, seed=seed, role=5),
+        "negative_pooled_prompt_embeds": _noise(1, POOLED_DIM, seed=seed, role=6),
+        "prompt_attention_mask": _mask(1),
+        "negative_prompt_attention_mask": _mask(1),
+        "true_cfg_scale": 4.0,
+    }
+
+
 _ARGUMENTS: dict[type, Callable[[int], dict[str, Any]]] = {
     DiTPipeline: _dit_call,
     FluxPipeline: _flux_call,
     QwenImagePipeline: _qwenimage_call,
     WanPipeline: _video_call,
     CogVideoXPipeline: _video_call,
+    HunyuanVideoPipeline: _hunyuan_video_call,
 }

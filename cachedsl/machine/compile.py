@@ -11,6 +11,7 @@ from cachedsl.machine.masks import MaskMismatch, resolve_mask
 from cachedsl.machine.plan import Plan, StackPlan, Unit, UnitKind
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.machine.table import step_table
+from cachedsl.policy.checks.availability import needs_front
 from cachedsl.policy.model import UNSET, Policy, StackPolicy, matches_stack, specificity
 
 
@@ -98,18 +99,24 @@ def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
 
 
 def _signal_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
-    """Find stacks whose several overrides together leave the signal without a front block."""
+    """Find stacks whose overrides together leave the signal without a front block, or whose adapter lacks it."""
     found = []
     for stack in shape.stacks:
         resolved = policy.for_stack(stack.transformer, stack.name)
         if resolved.compute.front == 0 and resolved.needs_front:
-            message = (
-                f"compute: signal `{resolved.reuse.signal}` is measured after the front blocks, but {stack.qualified} "
-                "has none under F0"
-            )
-            hint = "compute at least F1, or reuse without measuring (`threshold: always`)"
+            what, hint = needs_front(resolved)
+            message = f"compute: {what}, but {stack.qualified} has none under F0"
             span = policy.place(*_set_by(policy, stack, "compute"), "compute")
             found.append(Diagnostic("signal-needs-front", message, span, hint))
+        signal = resolved.signal
+        if signal is not None and signal.tap == "modulated_input" and stack.modulated is False:
+            message = (
+                f"reuse.signal: the adapter of {shape.label} does not say how the modulated input of {stack.qualified} "
+                "is evaluated"
+            )
+            hint = "take another signal, or let the adapter say it with `modulated_input`"
+            span = policy.place(*_set_by(policy, stack, "reuse"), "reuse", "signal")
+            found.append(Diagnostic("signal-unavailable", message, span, hint))
     return found
 
 
@@ -146,6 +153,11 @@ def _needs_count(policy: Policy, stack: StackShape, resolved: StackPolicy) -> li
     if resolved.tail:
         message = f"tail: {resolved.tail} needs the run's step count, which is not known"
         span = policy.place(*_set_by(policy, stack, "tail"), "tail")
+        found.append(Diagnostic("unknown-step-count", message, span, hint))
+    signal = resolved.signal
+    if signal is not None and signal.tap == "magnitude":
+        message = "reuse.signal: magnitude ratios go by the run's step count, which is not known"
+        span = policy.place(*_set_by(policy, stack, "reuse"), "reuse", "signal")
         found.append(Diagnostic("unknown-step-count", message, span, hint))
     if resolved.steps is not None:
         message = "steps: a mask needs the run's step count, which is not known"

@@ -83,7 +83,7 @@ class DropHistory:
 
 @frozen
 class Observe:
-    """Keep what a `previous_step` signal needs, though nothing is decided on this step."""
+    """Keep what the next step's measurement is compared with, whatever becomes of this step."""
 
     signal: str
 

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from cachedsl.machine.events import Verdict
 from cachedsl.machine.shape import StackShape
 from cachedsl.policy.model import Cfg, StackPolicy
+from cachedsl.policy.signal import Signal
 
 UnitKind = Literal["middle", "pruned", "back"]
 
@@ -73,13 +74,24 @@ class StackPlan:
         return bool(self.units) and (self.policy.measures or any(unit.kind == "back" for unit in self.units))
 
     @property
+    def signal(self) -> Signal | None:
+        """What decides over the units that are no back blocks; None where nothing is measured for them."""
+        return self.policy.signal if self.units else None
+
+    @property
+    def anchors_needed(self) -> int:
+        """How many computed steps there must be before one may be reused."""
+        return 1 if self.signal is None else self.signal.anchors
+
+    @property
     def taps_front(self) -> bool:
-        """Whether what the front blocks show is ever compared."""
+        """Whether what the front blocks show is ever compared, or predicted with."""
         return bool(self.units) and self.policy.needs_front
 
-    def measures_unit(self, unit: Unit) -> bool:
-        """Whether `unit` could ever ask for a measurement."""
-        return unit.kind == "back" or self.policy.measures
+    @property
+    def taps_model(self) -> bool:
+        """Whether what the transformer is called with is ever compared."""
+        return self.signal is not None and self.signal.tap in ("transform_rate", "filtered_latent")
 
 
 @frozen

@@ -12,6 +12,7 @@ import attrs
 from cachedsl.machine.plan import Plan, StackPlan, StepEntry
 from cachedsl.machine.transition import warmup_length
 from cachedsl.policy.model import PREDICT_PARAMETERS, Cfg
+from cachedsl.policy.signal import Signal, written
 
 
 def to_json(plan: Plan) -> str:
@@ -36,6 +37,7 @@ def _stack_tree(stack: StackPlan) -> dict[str, Any]:
     if stack.policy.compute.back_threshold is not None:
         policy["back_threshold"] = stack.policy.compute.back_threshold
     policy["predict"] = {name: policy["predict"][name] for name in read}
+    policy["reuse"]["signal"] = _signal(stack.policy.reuse.signal)
     return {
         "stack": stack.shape.qualified,
         "blocks": stack.blocks,
@@ -49,6 +51,12 @@ def _stack_tree(stack: StackPlan) -> dict[str, Any]:
         "table": None if stack.table is None else list(table_lines(stack.table)),
         "note": stack.note,
     }
+
+
+def _signal(signal: Signal) -> Any:
+    """Return the tap's name, and with it what differs from what the name stands for."""
+    differs = {key: attrs.asdict(v) if attrs.has(type(v)) else v for key, v in written(signal).items()}
+    return {"tap": signal.tap, **differs} if differs else signal.tap
 
 
 def to_text(plan: Plan) -> str:
@@ -162,9 +170,10 @@ def _unit_guards(stack: StackPlan) -> Iterator[str]:
     """Yield what a measured value is compared with."""
     policy = stack.policy
     if policy.measures:
-        signal = policy.reuse.signal if policy.prune is None else "block_input"
+        tap = policy.reuse.signal.tap if policy.prune is None else "block_input"
         adaptive = " or what the step allows" if policy.prune is not None and policy.prune.dynamic is not None else ""
-        yield f"reuse if {signal} below {policy.reuse.threshold}{adaptive}"
+        summed = policy.prune is None and policy.reuse.signal.accumulate != "none"
+        yield f"reuse if {'sum of ' * summed}{tap} below {policy.reuse.threshold}{adaptive}"
     if any(unit.kind == "back" for unit in stack.units):
         yield f"reuse a back block if block_input below {policy.compute.back_threshold}"
 

@@ -12,13 +12,15 @@ class StackShape:
     """One block list: `transformer` is the pipeline's component name, `name` the attribute path of the list.
 
     A chain of several lists (`span: joined`) has the paths of all of them in its name, joined by `+`, and names and
-    block counts of the lists in `lists`.
+    block counts of the lists in `lists`. `modulated` tells whether the adapter says how the first block's modulated
+    input is evaluated; None where no adapter was asked.
     """
 
     name: str
     blocks: int
     transformer: str = "transformer"
     lists: tuple[tuple[str, int], ...] = ()
+    modulated: bool | None = None
 
     @property
     def qualified(self) -> str:
@@ -41,7 +43,9 @@ class ModelShape:
         """Return the shape in which consecutive stacks of one transformer are one chain."""
         chains = []
         for transformer, run in groupby(self.stacks, key=lambda stack: stack.transformer):
-            members = tuple((stack.name, stack.blocks) for stack in run)
+            stacks = tuple(run)
+            members = tuple((stack.name, stack.blocks) for stack in stacks)
             name, blocks = "+".join(name for name, _ in members), sum(count for _, count in members)
-            chains.append(StackShape(name, blocks, transformer, members if len(members) > 1 else ()))
+            lists = members if len(members) > 1 else ()
+            chains.append(StackShape(name, blocks, transformer, lists, stacks[0].modulated))
         return ModelShape(chains, self.label)

@@ -61,6 +61,8 @@ class Snapshot:
         reused_total: reused steps since the last refresh.
         reused_run: reused steps in a row.
         accumulated: sum of the finite measured values since it was last zeroed.
+        drift: what an accumulating signal compares with the threshold: its values since the last computed step, or
+            over the run.
         anchors: computed results per unit since the last drop.
         since_refresh: own steps since the last refresh.
         unit: the unit in progress.
@@ -79,6 +81,7 @@ class Snapshot:
     reused_total: int = 0
     reused_run: int = 0
     accumulated: float = 0.0
+    drift: float = 0.0
     anchors: tuple[int, ...] = ()
     since_refresh: int = 0
     unit: int | None = None
@@ -89,9 +92,6 @@ class Snapshot:
 
 
 Result = tuple[Snapshot, tuple[Action, ...]]
-
-OBSERVED: frozenset[str] = frozenset()
-"""Signals whose reference is the previous step, so that they are kept on every step; none of the present ones is."""
 
 
 def initial(plan: StackPlan) -> Snapshot:
@@ -143,10 +143,12 @@ def _step_started(plan: StackPlan, snapshot: Snapshot, event: StepStarted) -> Re
             reused_total=0,
             reused_run=0,
             accumulated=0.0,
+            drift=0.0,
             since_refresh=0,
         )
-    if plan.measures and plan.policy.reuse.signal in OBSERVED:
-        actions = (*actions, Observe(plan.policy.reuse.signal))
+    signal = plan.signal
+    if signal is not None and signal.observes:
+        actions = (*actions, Observe(signal.tap))
     verdict, reason = _step_verdict(plan, step, event, refreshed)
     return evolve(step, verdict=verdict, reason=reason), actions
 
@@ -173,7 +175,7 @@ def _forced(plan: StackPlan, step: Snapshot, index: int, refreshed: bool) -> str
         return "exact"
     if refreshed:
         return "refresh"
-    if not all(step.anchors):
+    if any(count < plan.anchors_needed for count in step.anchors):
         return "no_history"
     if in_warmup(plan, step.since_refresh):
         return "warmup"
@@ -225,7 +227,7 @@ def _unit_reached(plan: StackPlan, snapshot: Snapshot, event: UnitReached) -> Re
         raise InvalidTransition(f"{plan.shape.qualified}: unit {unit} was reached twice, or inside another")
     step = evolve(snapshot, unit=unit)
     if event.shape_changed:
-        step = evolve(step, anchors=(0,) * len(plan.units), accumulated=0.0)
+        step = evolve(step, anchors=(0,) * len(plan.units), accumulated=0.0, drift=0.0)
         reason = snapshot.reason if snapshot.verdict == "compute" else "shape_changed"
         decided, actions = _compute(step, unit, reason)
         return decided, (DropHistory(), *actions)
@@ -266,10 +268,13 @@ def _unit_measured(plan: StackPlan, snapshot: Snapshot, event: UnitMeasured) -> 
         moved = event.value >= bound
         return _compute(step, event.unit, "back_above") if moved else _reuse(step, event.unit, "back_below")
     threshold = unit_threshold(plan, step.measured)
-    step = evolve(step, accumulated=step.accumulated + event.value)
+    signal = plan.signal
+    assert signal is not None, "only what has a signal is measured"
+    compared = event.value if signal.accumulate == "none" else step.drift + event.value
+    step = evolve(step, accumulated=step.accumulated + event.value, drift=compared)
     if plan.policy.prune is not None and plan.policy.prune.dynamic is not None:
         step = evolve(step, measured=(*step.measured, event.value)[:ADAPT_TO])
-    if event.value < threshold:
+    if compared < threshold:
         return _reuse(step, event.unit, "below")
     return _compute(step, event.unit, "above")
 
@@ -324,6 +329,7 @@ def _step_ended(plan: StackPlan, snapshot: Snapshot, event: StepEnded) -> Result
     reused = _has_reused(plan, snapshot)
     limit = plan.policy.reuse.max_accumulated
     zeroed = not reused and (limit is None or limit.reset == "on_compute")
+    lifelong = plan.signal is not None and plan.signal.accumulate == "lifetime"
     ended = evolve(
         snapshot,
         phase=Phase.IDLE,
@@ -332,6 +338,7 @@ def _step_ended(plan: StackPlan, snapshot: Snapshot, event: StepEnded) -> Result
         reused_total=snapshot.reused_total + reused,
         reused_run=snapshot.reused_run + 1 if reused else 0,
         accumulated=0.0 if zeroed else snapshot.accumulated,
+        drift=snapshot.drift if reused or lifelong else 0.0,
     )
     return ended, ()
 

@@ -9,6 +9,7 @@ import yaml
 
 from cachedsl.policy.merge import Tree
 from cachedsl.policy.model import PREDICT_PARAMETERS, UNSET, PartialPredict, Policy, Predict, Unset
+from cachedsl.policy.signal import Signal, written
 
 
 class _Dumper(yaml.SafeDumper):
@@ -51,6 +52,8 @@ def to_yaml(policy: Policy, *, full: bool = False) -> str:
         value = getattr(policy, key)
         if full or value != getattr(default, key):
             tree[key] = _tree(value)
+    if policy.prune is not None and policy.reuse.signal == default.reuse.signal:
+        tree.get("reuse", {}).pop("signal", None)  # a pruned block measures its own input, whatever this says
     if policy.stacks or full:
         tree["stacks"] = {key: _tree(override) for key, override in policy.stacks}
     text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
@@ -67,6 +70,8 @@ def expand(policy: Policy) -> Policy:
 def _tree(value: Any) -> Any:
     if isinstance(value, (Predict, PartialPredict)):
         return _predict(value)
+    if isinstance(value, Signal):
+        return _signal(value)
     if attrs.has(type(value)):
         return {
             field.name.rstrip("_"): _tree(getattr(value, field.name))
@@ -74,6 +79,18 @@ def _tree(value: Any) -> Any:
             if getattr(value, field.name) is not UNSET
         }
     return list(value) if isinstance(value, tuple) else value
+
+
+def _signal(value: Signal) -> Any:
+    """Write the tap's name, and what differs from what it stands for."""
+    differs = written(value)
+    if not differs:
+        return value.tap
+    tree = {name: list(part) if isinstance(part, tuple) else part for name, part in differs.items()}
+    if value.ratios is not None:
+        ratios = value.ratios
+        tree["ratios"] = {b: list(row) for b, row in ratios.branches} if ratios.branches else list(ratios.values)
+    return {"tap": value.tap, **tree}
 
 
 def _predict(value: Predict | PartialPredict) -> Any:

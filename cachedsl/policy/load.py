@@ -12,11 +12,13 @@ from typing import Any
 from attrs import field, frozen
 
 from cachedsl.diagnostics import Diagnostic, PolicyError, Span, in_file_order
+from cachedsl.policy.beside import beside
 from cachedsl.policy.checks import CHECKS, Subject
 from cachedsl.policy.checks.masks import mask_findings
 from cachedsl.policy.merge import Tree, merge, without_nulls, write_out
 from cachedsl.policy.model import Origin, Policy
 from cachedsl.policy.notation import looks_like_notation, parse_notation
+from cachedsl.policy.ratios import ratios_findings, with_ratios
 from cachedsl.policy.shape import shape_findings
 from cachedsl.policy.structure import to_policy
 from cachedsl.source import Node, Source, parse, printable, read
@@ -110,10 +112,11 @@ def _layer(source: Source, file: _File, findings: list[Diagnostic]) -> _Layer | 
     findings += shape_findings(root)
     if len(findings) == before:
         findings += _masks(root)
+        findings += ratios_findings(root, file.path)
     parent = _parent(root, file, findings)
     if len(findings) > before:
         return None
-    tree, spans = write_out(root.plain()), dict(_spans(root))
+    tree, spans = write_out(with_ratios(root.plain(), file.path)), dict(_spans(root))
     if parent is None:
         return _Layer(tree, spans)
     below = {key: value for key, value in parent.tree.items() if key not in ("name", "description", "extends")}
@@ -169,24 +172,11 @@ _EXTENDS = {
 def _find_parent(name: str, file: _File) -> Path | str:
     """Return the path that `extends: name` means, or the key of what is wrong in `_EXTENDS`."""
     if file.path is not None:
-        try:
-            path = (file.path.parent / name).resolve()
-            path.is_file()
-        except (OSError, RuntimeError, ValueError):  # too long a name, a link to itself, a NUL
-            return "missing"
-        if path.is_file() or Path(name).is_absolute():
-            return path if path.is_relative_to(_tree_root(file.path)) else "outside"
-        if not path.is_relative_to(_tree_root(file.path)):
-            return "outside"
+        found = beside(name, file.path)
+        if found != "missing":
+            return found
     bundled = _bundled_path(name)
     return bundled if bundled is not None else "missing"
-
-
-def _tree_root(path: Path) -> Path:
-    for folder in path.parents:
-        if (folder / ".git").exists() or (folder / "pyproject.toml").exists():
-            return folder
-    return path.parent
 
 
 def _shown(path: Path, child: _File) -> Path:

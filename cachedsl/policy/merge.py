@@ -12,6 +12,7 @@ from typing import Any, get_args
 import attrs
 
 from cachedsl.policy.model import PREDICT_PARAMETERS, Predict, PresetName
+from cachedsl.policy.signal import SIGNAL_PARAMETERS, Signal
 
 Tree = dict[str, Any]
 
@@ -54,6 +55,7 @@ _SHORT: dict[str, tuple[str, ...]] = {
     "refresh": ("at", "repeat"),
     "max_accumulated": ("limit", "reset"),
     "steps": ("bits", "otherwise"),
+    "signal": tuple(a.name for a in attrs.fields(Signal)),
 }
 _WHOLE = ("steps", "refresh")
 
@@ -66,6 +68,8 @@ def merge(parent: Tree, child: Tree) -> Tree:
         if isinstance(value, dict) and isinstance(below, dict) and key not in _WHOLE:
             if key == "predict" and value.get("method") not in (None, below.get("method")):
                 below = {k: v for k, v in below.items() if k in PREDICT_PARAMETERS[value["method"]]}
+            if key == "signal" and value.get("tap") not in (None, below.get("tap")):
+                below = {k: v for k, v in below.items() if k in SIGNAL_PARAMETERS[value["tap"]]}
             merged[key] = merge(below, value)
         else:
             merged[key] = value

@@ -13,13 +13,13 @@ import attrs
 from attrs import field, frozen
 
 from cachedsl.diagnostics import Span
+from cachedsl.policy.signal import SIGNALS, Signal, as_signal
 
 if TYPE_CHECKING:
     from cachedsl.runtime.session import Cached
 
 Always = Literal["always"]
-SignalName = Literal["residual", "hidden_states"]
-PredictMethod = Literal["copy", "taylor", "newton", "hermite", "foca", "dmd"]
+PredictMethod = Literal["copy", "taylor", "newton", "hermite", "foca", "dmd", "probe_gain"]
 ClockName = Literal["step", "timestep", "sigma"]
 CfgMode = Literal["auto", "fused", "separate"]
 
@@ -70,10 +70,13 @@ class Accumulated:
 
 @frozen
 class Reuse:
-    """When a step may be reused. `threshold` `always` measures nothing; 0 computes every step."""
+    """When a step may be reused. `threshold` `always` measures nothing; 0 computes every step.
+
+    `signal` takes the name of a tap, too.
+    """
 
     threshold: float | Always = 0.08
-    signal: SignalName = "residual"
+    signal: Signal = field(default=Signal(), converter=as_signal)
     max_total: int | None = None
     max_continuous: int | None = None
     max_accumulated: Accumulated | None = None
@@ -91,6 +94,7 @@ class Predict:
         history: of `dmd`, how many anchors it fits.
         rank: of `dmd`, how many modes it keeps; 0 is as many as the anchors show.
         ridge: of `dmd`, its regularisation, relative to the largest singular value.
+        clip: of `probe_gain`, the bounds of the gain.
         target: what is extrapolated, the unit's residual or its output.
         streams: which streams are; None is every stream that the blocks return. The others are copied.
         clock: what distance is measured in.
@@ -104,6 +108,7 @@ class Predict:
     history: int = 6
     rank: int = 0
     ridge: float = 1e-8
+    clip: tuple[float, float] = (1.0, 1.5)
     target: Literal["residual", "hidden_states"] = "residual"
     streams: tuple[Literal["hidden", "encoder"], ...] | None = None
     clock: ClockName = "step"
@@ -118,6 +123,7 @@ PREDICT_PARAMETERS: dict[str, tuple[str, ...]] = {
     "hermite": ("order", "scale", *_SHARED),
     "foca": _SHARED,
     "dmd": ("history", "rank", "ridge", *_SHARED),
+    "probe_gain": ("clip", "target", "streams", "horizon"),
 }
 
 
@@ -238,9 +244,16 @@ class StackPolicy:
         return self.reuse.threshold not in ("always", 0) and not static_mask
 
     @property
+    def signal(self) -> Signal | None:
+        """What decides over the middle; None where nothing is measured, a pruned block measures its own input."""
+        if not self.measures:
+            return None
+        return SIGNALS["block_input"] if self.prune is not None else self.reuse.signal
+
+    @property
     def needs_front(self) -> bool:
-        """Whether what is measured is seen at the front blocks; a pruned block measures its own input."""
-        return self.measures and self.prune is None
+        """Whether what is measured, or predicted with, is seen at the front blocks."""
+        return self.predict.method == "probe_gain" or (self.signal is not None and self.signal.after_front)
 
 
 @frozen
@@ -260,7 +273,7 @@ class PartialWarmup:
 @frozen
 class PartialReuse:
     threshold: float | Always | Unset = UNSET
-    signal: SignalName | Unset = UNSET
+    signal: Signal | Unset = field(default=UNSET, converter=as_signal)
     max_total: int | Unset | None = UNSET
     max_continuous: int | Unset | None = UNSET
     max_accumulated: Accumulated | Unset | None = UNSET
@@ -275,6 +288,7 @@ class PartialPredict:
     history: int | Unset = UNSET
     rank: int | Unset = UNSET
     ridge: float | Unset = UNSET
+    clip: tuple[float, float] | Unset = UNSET
     target: Literal["residual", "hidden_states"] | Unset = UNSET
     streams: tuple[Literal["hidden", "encoder"], ...] | Unset | None = UNSET
     clock: ClockName | Unset = UNSET

@@ -10,6 +10,7 @@ import attrs
 
 from cachedsl.diagnostics import CachedslError, Diagnostic, PolicyError, Span
 from cachedsl.policy.model import BitMask, Cfg, Compute, Policy, Predict, Reuse, Warmup
+from cachedsl.policy.signal import SIGNALS
 
 MAX_NUMBER = 1_000_000  # of a count or a threshold, in every way to write a policy
 _HEAD = re.compile(r"F(\d{1,4})B(\d{1,4})", re.ASCII)
@@ -132,7 +133,7 @@ def _inexpressible(policy: Policy) -> list[str]:
         "span": policy.span != "stack",
         "back_blocks": policy.compute.back_blocks is not None or policy.compute.back_threshold is not None,
         "stacks": bool(policy.stacks),
-        f"signal {reuse.signal}": reuse.signal != "residual",
+        f"signal {reuse.signal.tap}": reuse.signal != SIGNALS["residual"],
         "max_accumulated": reuse.max_accumulated is not None,
         "max_total 0": reuse.max_total == 0,
         "max_continuous 0": reuse.max_continuous == 0,

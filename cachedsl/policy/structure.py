@@ -34,6 +34,7 @@ from cachedsl.policy.model import (
     StackOverride,
     Warmup,
 )
+from cachedsl.policy.signal import SIGNALS, Ratios, Signal
 
 
 def to_policy(tree: Tree, name: str, origin: Origin | None) -> Policy:
@@ -129,10 +130,38 @@ def _reuse(tree: Tree) -> Tree:
     threshold = fields.get("threshold")
     if threshold is not None and threshold != "always":
         fields["threshold"] = float(threshold)
+    if "signal" in fields:
+        fields["signal"] = _signal(fields["signal"])
     bound = fields.get("max_accumulated")
     if bound is not None:
         fields["max_accumulated"] = Accumulated(float(bound["limit"]), bound.get("reset") or "on_compute")
     return fields
+
+
+def _signal(tree: Tree | None) -> Signal | None:
+    """Return the signal that a long-form mapping means: what its tap stands for, with what is written laid over."""
+    if tree is None:
+        return None
+    fields: dict[str, Any] = {key: value for key, value in tree.items() if value is not None and key != "tap"}
+    converters: dict[str, Callable[[Any], Any]] = {
+        "rescale": _floats,
+        "stride": int,
+        "token_floor": float,
+        "exponent": float,
+        "ratios": _ratios,
+    }
+    made = {key: converters.get(key, str)(value) for key, value in fields.items()}
+    return attrs.evolve(SIGNALS[tree.get("tap") or "residual"], **made)
+
+
+def _ratios(value: Any) -> Ratios:
+    if isinstance(value, dict):
+        return Ratios(branches=tuple((branch, _floats(row)) for branch, row in value.items()))
+    return Ratios(values=_floats(value))
+
+
+def _floats(values: list[Any]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
 
 
 def _predict(tree: Tree) -> Tree:
@@ -140,6 +169,7 @@ def _predict(tree: Tree) -> Tree:
         **dict.fromkeys(("order", "history", "rank", "horizon"), int),
         **dict.fromkeys(("scale", "ridge"), float),
         "streams": tuple,
+        "clip": _floats,
     }
     return {key: None if value is None else converters.get(key, str)(value) for key, value in tree.items()}
 

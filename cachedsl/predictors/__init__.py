@@ -11,6 +11,7 @@ from cachedsl.predictors.dmd import DmdPredictor
 from cachedsl.predictors.foca import FocaPredictor
 from cachedsl.predictors.hermite import HermitePredictor
 from cachedsl.predictors.newton import NewtonPredictor
+from cachedsl.predictors.probe_gain import ProbeGainPredictor
 from cachedsl.predictors.taylor import TaylorPredictor
 
 PREDICTORS: dict[str, Callable[[Predict], Predictor]] = {
@@ -20,6 +21,7 @@ PREDICTORS: dict[str, Callable[[Predict], Predictor]] = {
     "hermite": lambda predict: HermitePredictor(predict.order, predict.scale),
     "foca": lambda _: FocaPredictor(),
     "dmd": lambda predict: DmdPredictor(predict.history, predict.rank, predict.ridge),
+    "probe_gain": lambda predict: ProbeGainPredictor(predict.clip),
 }
 
 

@@ -10,6 +10,12 @@ import torch
 class Predictor(ABC):
     """Approximates one stream of one unit. It is told every computed result and never sees a reused one."""
 
+    needs_probe = False
+    """Whether it goes by what the front blocks add; it is shown that with `see` before `update` and `predict`."""
+
+    def see(self, probe: torch.Tensor) -> None:  # noqa: B027
+        """Take what the front blocks add in this step, `(batch, tokens, channels)`; most predictors need it not."""
+
     @abstractmethod
     def update(self, value: torch.Tensor, position: float) -> None:
         """Take the result computed at `position` (a step index, timestep or sigma) as the newest anchor.

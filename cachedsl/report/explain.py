@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from cachedsl.machine.plan import Plan, StackPlan
 from cachedsl.machine.transition import warmup_length
 from cachedsl.policy.model import Cfg, Predict, Prune
+from cachedsl.policy.signal import Signal
 
 
 def explain(plan: Plan) -> str:
@@ -76,14 +77,44 @@ def _open(stack: StackPlan) -> Iterator[str]:
     if stack.policy.prune is not None:
         yield from _pruning(stack.policy.prune, reuse.threshold)
         return
+    yield from _measured(stack, reuse.signal, reuse.threshold)
+
+
+def _measured(stack: StackPlan, signal: Signal, threshold: float) -> Iterator[str]:
+    front = f"the first {_blocks(stack.front)}"
+    metric = {"relative_l1": "relative L1", "relative_l2": "relative L2", "cosine": "cosine distance"}[signal.metric]
+    reference = {"last_computed": "the last computed step", "previous_step": "the step before"}[signal.reference]
     tap = {
-        "residual": f"what the first {_blocks(stack.front)} added to the input",
-        "hidden_states": f"the output of the first {_blocks(stack.front)}",
-    }[reuse.signal]
-    yield (
-        f"Any other step is reused when {tap} differs by less than {reuse.threshold:.4g} (relative L1) from the "
-        "last computed step."
-    )
+        "residual": f"what {front} added to the input",
+        "hidden_states": f"the output of {front}",
+        "probe": f"the output of {front}",
+        "block_input": "what enters the blocks that may be skipped",
+        "modulated_input": "the first block's modulated input",
+        "filtered_latent": f"the model's input behind a filter for spectra of power {signal.exponent:g}",
+    }
+    moved = {
+        "magnitude": "the error of the calibrated ratios' running product",
+        "transform_rate": "the change of the model's output that the change of its input makes likely",
+    }.get(signal.tap) or f"the difference of {tap[signal.tap]} from {reference} ({metric})"
+    if signal.rescale is not None:
+        moved += f", rescaled by a polynomial of degree {len(signal.rescale) - 1},"
+    if signal.accumulate != "none":
+        since = {"until_compute": "since the last computed step", "lifetime": "over the run"}[signal.accumulate]
+        yield f"Any other step is reused while {moved} sums up {since} to less than {threshold:.4g}."
+    elif signal.tap in tap and signal.rescale is None:
+        yield (
+            f"Any other step is reused when {tap[signal.tap]} differs by less than {threshold:.4g} ({metric}) from "
+            f"{reference}."
+        )
+    else:
+        yield f"Any other step is reused when {moved} is less than {threshold:.4g}."
+    parts = []
+    if signal.stride > 1:
+        parts.append(f"every {_ordinal(signal.stride)} channel")
+    if signal.token_floor:
+        parts.append(f"tokens that moved by more than {signal.token_floor:g}")
+    if parts:
+        yield f"Only {' of '.join(parts)} {'is' if len(parts) == 1 and signal.stride > 1 else 'are'} compared."
 
 
 def _pruning(prune: Prune, threshold: float) -> Iterator[str]:
@@ -135,8 +166,9 @@ def _predicted(predict: Predict) -> str:
         "hermite": f"a Hermite basis of order {predict.order}",
         "foca": "FoCa's predictor and corrector",
         "dmd": "Dynamic Mode Decomposition",
+        "probe_gain": f"the front blocks' own movement, with a gain from {predict.clip[0]:g} to {predict.clip[1]:g}",
     }[predict.method]
-    anchors = {"foca": 3, "dmd": predict.history}.get(predict.method, predict.order + 1)
+    anchors = {"foca": 3, "dmd": predict.history, "probe_gain": 2}.get(predict.method, predict.order + 1)
     streams = "" if predict.streams is None else f" of the {' and '.join(predict.streams)} stream"
     clock = "" if predict.clock == "step" else f" over the {predict.clock}"
     far = "" if predict.horizon is None else f"; beyond {_steps(predict.horizon)} it copies"

@@ -119,7 +119,8 @@ def _shape(target: Any, matched: Matched) -> ModelShape:
     for name, module, adapter in matched:
         for path in adapter.stacks:
             blocks = _block_list(module, path)
-            stacks.append(StackShape(path, len(blocks), name))
+            modulated = adapter.stacks[path].modulated_input is not None
+            stacks.append(StackShape(path, len(blocks), name, modulated=modulated))
     return ModelShape(stacks, base_class(target).__name__)
 
 

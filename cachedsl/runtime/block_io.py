@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from attrs import define, field, frozen
 
+from cachedsl.matching import ModulatedInput
 from cachedsl.patterns import Pattern, Stream
 from cachedsl.runtime.errors import PatternMismatch
 
@@ -45,6 +46,7 @@ class BlockIO:
     pattern: Pattern
     names: Mapping[Stream, str]
     label: str
+    modulated: ModulatedInput | None = None
     forms: dict[int, Form] = field(factory=dict)
     _outputs: Streams = field(factory=dict)
 
@@ -64,6 +66,32 @@ class BlockIO:
                 raise self._mismatch(index, block, f"takes a tensor `{name}`", f"a call with {_describe(value)}")
             streams[stream] = value if isinstance(value, torch.Tensor) else None
         return streams
+
+    def modulated_input(self, index: int, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
+        """Evaluate the block's modulated input as the adapter says, from the arguments of its call."""
+        spec = self.modulated
+        assert spec is not None, "checked when the policy was applied"
+        try:
+            if spec.argument is not None:
+                value = self._argument(spec.argument, block, args, kwargs)
+            else:
+                module = block.get_submodule(spec.module)
+                given = {name: self._argument(source, block, args, kwargs) for name, source in spec.arguments.items()}
+                value = module(**given)
+                value = value if spec.output is None else value[spec.output]
+        except (AttributeError, TypeError, IndexError, KeyError) as error:
+            raise self._mismatch(index, block, "has a `modulated_input`", f"{type(error).__name__}: {error}") from error
+        if not isinstance(value, torch.Tensor):
+            raise self._mismatch(index, block, "has a tensor for `modulated_input`", _describe(value))
+        return value
+
+    def _argument(self, name: str, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if name in kwargs:
+            return kwargs[name]
+        place = _positions(block.__class__).get(name)
+        if place is None:
+            raise KeyError(f"its forward has no argument `{name}`")
+        return args[place] if place < len(args) else None
 
     def check_chain(self, index: int, block: Any, streams: Streams) -> None:
         """Refuse a pattern whose streams arrive crosswise: the block before returned them in the other order."""
@@ -123,6 +151,9 @@ class ChainIO:
 
     def read(self, index: int, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Streams:
         return self._parts[index].read(self._local(index), block, args, kwargs)
+
+    def modulated_input(self, index: int, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
+        return self._parts[index].modulated_input(self._local(index), block, args, kwargs)
 
     def check_chain(self, index: int, block: Any, streams: Streams) -> None:
         self._parts[index].check_chain(self._local(index), block, streams)

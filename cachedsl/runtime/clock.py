@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any, Literal
 
@@ -93,16 +94,40 @@ class Clock:
         """
         if clock == "step":
             return float(step)
+        return self._table(clock, f"predict.clock: {clock}", "use clock: step")[step]
+
+    def mixing(self, step: int) -> tuple[float, float]:
+        """Return `(a, b)` of the latent at step `step`, a · signal + b · noise, from the scheduler's noise schedule.
+
+        A scheduler without sigmas has them in its `alphas_cumprod`: `(sqrt(alpha), sqrt(1 - alpha))` at the timestep.
+        A scheduler whose sigmas stay within 1 is taken for rectified flow, `(1 - sigma, sigma)`; else sigma is noise
+        per signal of a variance-preserving process, `(1, sigma) / sqrt(1 + sigma^2)`.
+
+        Raises:
+            ClockUnavailable: there is no scheduler, or it has neither.
+        """
+        alphas = getattr(self.scheduler, "alphas_cumprod", None)
+        if alphas is not None and getattr(self.scheduler, "sigmas", None) is None:
+            alpha = float(alphas[round(self.position(step, "timestep"))])
+            return math.sqrt(alpha), math.sqrt(1 - alpha)
+        sigmas = self._table("sigma", "reuse.signal: filtered_latent", "take another signal")
+        sigma = sigmas[step]
+        if max(sigmas) <= 1:
+            return 1 - sigma, sigma
+        norm = math.hypot(1, sigma)
+        return 1 / norm, sigma / norm
+
+    def _table(self, clock: ClockName, wanted_by: str, way_out: str) -> list[float]:
         if clock not in self._tables:
             table = getattr(self.scheduler, f"{clock}s", None)
             if table is None:
                 there_is = "none" if self.scheduler is None else type(self.scheduler).__name__
                 raise ClockUnavailable(
-                    f"predict.clock: {clock} needs a scheduler with `{clock}s`, this run has {there_is}; use clock: "
-                    "step, or give a bare transformer's run one: cached.run(steps=..., scheduler=...)"
+                    f"{wanted_by} needs a scheduler with `{clock}s`, this run has {there_is}; {way_out}, or give a "
+                    "bare transformer's run one: cached.run(steps=..., scheduler=...)"
                 )
             self._tables[clock] = [float(value) for value in table][self._begin_index() :]
-        return self._tables[clock][step]
+        return self._tables[clock]
 
     def finished(self) -> bool:
         """Tell whether every branch that was expected or seen has had all its steps."""

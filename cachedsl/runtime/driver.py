@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 
 from cachedsl.machine.events import Action, DropHistory, Event, RunStarted
-from cachedsl.machine.plan import StackPlan
+from cachedsl.machine.plan import StackPlan, Unit
 from cachedsl.machine.transition import Snapshot, initial, transition
 from cachedsl.runtime.features import UnitFeatures
+from cachedsl.signals import BLOCK_INPUT, Meter, Setting, build_meter
 
 
 class Driver:
     """Feeds events to the machine of one (stack, CFG branch) and carries out what concerns its memory."""
 
-    def __init__(self, plan: StackPlan, num_steps: int | None) -> None:
+    def __init__(self, plan: StackPlan, num_steps: int | None, branch: str = "") -> None:
         self.plan = plan
         self.snapshot: Snapshot = initial(plan)
-        self.features = [UnitFeatures(plan.policy.predict) for _ in plan.units]
+        setting = Setting(num_steps, branch)
+        self.features = [UnitFeatures(plan.policy.predict, self._meter(unit, setting)) for unit in plan.units]
+        self._observed: list[Callable[[Callable[[], torch.Tensor]], None]] = []
         self.feed(RunStarted(num_steps))
+
+    def _meter(self, unit: Unit, setting: Setting) -> Meter | None:
+        signal = BLOCK_INPUT if unit.kind == "back" else self.plan.signal
+        return None if signal is None else build_meter(signal, setting)
+
+    def observe_later(self, meter: Meter, now: Any, computed: bool) -> None:
+        """Let `meter` take tap `now` as the step before the next, once the forward has returned."""
+        self._observed.append(lambda output: meter.observe(now, output, computed))
+
+    def forward_ended(self, output: Callable[[], torch.Tensor]) -> None:
+        """Do what `observe_later` was asked for; `output` returns what the transformer did."""
+        for observe in self._observed:
+            observe(output)
+        self._observed = []
 
     def feed(self, event: Event) -> tuple[Action, ...]:
         """Take one event; returns the machine's actions, of which `DropHistory` is already done."""

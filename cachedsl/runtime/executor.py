@@ -11,13 +11,15 @@ import torch
 from torch import nn
 
 from cachedsl.machine.plan import Plan
-from cachedsl.matching import TransformerAdapter
+from cachedsl.matching import StackAdapter, TransformerAdapter
 from cachedsl.patterns import PATTERNS
 from cachedsl.runtime.block_io import BlockIO, ChainIO
 from cachedsl.runtime.clock import Call, CallContext
+from cachedsl.runtime.model_io import first_tensor, read_model_input
 from cachedsl.runtime.objects import restore, specialise
 from cachedsl.runtime.stacks import conduct, release
 from cachedsl.runtime.step import StackStep
+from cachedsl.signals import ModelInput
 
 if TYPE_CHECKING:
     from cachedsl.runtime.run import Run
@@ -94,17 +96,22 @@ class Executor:
         self.session = session
         self.component = component
         self.transformer = transformer
-        self.slots = [self._slot(path, stack.pattern, stack.names) for path, stack in adapter.stacks.items()]
+        self.slots = [self._slot(path, stack) for path, stack in adapter.stacks.items()]
+        self._adapter = adapter
+        self._model_input: ModelInput | None = None
         self.context: CallContext | None = None
         self._run: Run | None = None
         self._call: Call | None = None
         self._thread: int | None = None
         self._handles: list[Any] = []
 
-    def _slot(self, path: str, pattern: str, names: Mapping[Any, str]) -> StackSlot:
+    def _slot(self, path: str, stack: StackAdapter) -> StackSlot:
         blocks = self.transformer.get_submodule(path)
         assert isinstance(blocks, nn.ModuleList), "matching has checked the lists"
-        return StackSlot(self, path, blocks, BlockIO(PATTERNS[pattern], names, f"{self.component}.{path}"))
+        label = f"{self.component}.{path}"
+        return StackSlot(
+            self, path, blocks, BlockIO(PATTERNS[stack.pattern], stack.names, label, stack.modulated_input)
+        )
 
     def attach(self) -> None:
         """Swap the block lists' classes and register the hooks."""
@@ -131,7 +138,7 @@ class Executor:
 
     def abandon(self) -> None:
         """Forget the forward that an exception left."""
-        self._run = self._call = self._thread = None
+        self._run = self._call = self._thread = self._model_input = None
         for slot in self.slots:
             slot.drop()
 
@@ -142,7 +149,7 @@ class Executor:
         """Begin a step of the stack, or chain of stacks, that `slot` is the head of."""
         assert self._run is not None
         assert self._call is not None
-        return self._run.start_step(self.component, slot.path, passage, self._call, io)
+        return self._run.start_step(self.component, slot.path, passage, self._call, io, self._model_input)
 
     def end_step(self, slot: StackSlot, step: StackStep, passage: int) -> None:
         assert self._run is not None
@@ -159,6 +166,8 @@ class Executor:
         call = run.begin_call(self.context)
         self._run, self._call, self._thread = run, call, threading.get_ident()
         assert run.plan is not None, "the first call has compiled it"
+        if any(stack.taps_model for stack in run.plan.stacks):
+            self._model_input = read_model_input(module, self._adapter.input, args, kwargs)
         for slot in self.slots:
             slot.begin(run.plan)
 
@@ -174,10 +183,12 @@ class Executor:
         try:
             for slot in self.slots:
                 slot.end()
+            assert self._call is not None, "set with the run"
+            run.forward_ended(self.component, self._call, lambda: first_tensor(output))
         except BaseException:
             self.session.fail("exception at the end of a step")
             raise
-        self._run = self._call = self._thread = None
+        self._run = self._call = self._thread = self._model_input = None
         self.session.call_ended(run)
 
     def _listener(self) -> Any:

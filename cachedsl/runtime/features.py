@@ -1,4 +1,4 @@
-"""What one unit keeps between steps: its anchors, and the reference that its signal is compared with."""
+"""What one unit keeps between steps: its anchors, and the meter of its signal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cachedsl.patterns import Stream
 from cachedsl.policy.model import Predict
 from cachedsl.predictors import CopyPredictor, Predictor, build_predictor
 from cachedsl.runtime.block_io import Streams
+from cachedsl.signals import Meter
 
 
 @frozen
@@ -28,7 +29,7 @@ class UnitFeatures:
     """
 
     predict: Predict
-    reference: torch.Tensor | None = None
+    meter: Meter | None = None
     last_step: int = -1
     newest: dict[Stream, torch.Tensor] = field(factory=dict)
     residuals: dict[Stream, Predictor] = field(factory=dict)
@@ -39,9 +40,8 @@ class UnitFeatures:
         """Tell whether any stream enters with another shape than at the last anchor; False without one."""
         return bool(self.shapes) and self.shapes != _shapes(entry)
 
-    def store(self, at: Position, entry: Streams, exit: Streams, tap: torch.Tensor | None) -> None:
-        """Keep what was just computed as the newest anchor, and `tap` as the new reference."""
-        self.reference = tap
+    def store(self, at: Position, entry: Streams, exit: Streams, probe: torch.Tensor | None = None) -> None:
+        """Keep what was just computed as the newest anchor; `probe` is what the front blocks added."""
         self.last_step = at.step
         self.shapes = _shapes(entry)
         self.values = {}
@@ -55,9 +55,13 @@ class UnitFeatures:
                 self.residuals[stream] = self._predictor(stream)
             value = (after - before).detach() if self.predict.target == "residual" else after.detach().clone()
             self.newest[stream] = value
-            self.residuals[stream].update(value, at.clock)
+            predictor = self.residuals[stream]
+            if predictor.needs_probe:
+                assert probe is not None, "the step taps the front for a predictor that goes by it"
+                predictor.see(probe)
+            predictor.update(value, at.clock)
 
-    def approximate(self, at: Position, entry: Streams) -> Streams:
+    def approximate(self, at: Position, entry: Streams, probe: torch.Tensor | None = None) -> Streams:
         """Return the streams that the unit would return at `at`: entry plus predicted residual, or predicted output."""
         streams: Streams = dict(self.values)
         horizon = self.predict.horizon
@@ -65,6 +69,9 @@ class UnitFeatures:
         for stream, predictor in self.residuals.items():
             before = entry[stream]
             assert before is not None, "a stream with a residual had an entry, and shapes are checked"
+            if predictor.needs_probe:
+                assert probe is not None, "the step taps the front for a predictor that goes by it"
+                predictor.see(probe)
             predicted = self.newest[stream] if far else predictor.predict(at.clock)
             streams[stream] = before + predicted if self.predict.target == "residual" else predicted.clone()
         return streams
@@ -75,14 +82,16 @@ class UnitFeatures:
 
     def clear(self) -> None:
         """Forget everything; buffers are freed when nothing else holds them."""
-        self.reference = None
+        if self.meter is not None:
+            self.meter.clear()
         self.newest, self.residuals, self.values, self.shapes = {}, {}, {}, {}
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that is held."""
         held = [t for p in self.residuals.values() for t in p.tensors()]
         held += [v for v in self.values.values() if v is not None]
-        return (*held, *(() if self.reference is None else (self.reference,)))
+        held += () if self.meter is None else self.meter.tensors()
+        return tuple({id(tensor): tensor for tensor in held}.values())
 
 
 def _shapes(streams: Streams) -> dict[Stream, torch.Size | None]:

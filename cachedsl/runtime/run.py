@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -14,7 +15,8 @@ from cachedsl.runtime.block_io import BlockIO, ChainIO
 from cachedsl.runtime.clock import Call, CallContext, Clock
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
-from cachedsl.runtime.step import StackStep
+from cachedsl.runtime.step import StackStep, StepFacts
+from cachedsl.signals import ModelInput
 from cachedsl.trace import RunRecord
 
 if TYPE_CHECKING:
@@ -56,15 +58,30 @@ class Run:
             self.session.trace.append(RunRecord(self.number, self.session.policy.name, self.num_steps))
         return self.clock.locate(context)
 
-    def start_step(self, component: str, path: str, passage: int, call: Call, io: BlockIO | ChainIO) -> StackStep:
+    def start_step(
+        self,
+        component: str,
+        path: str,
+        passage: int,
+        call: Call,
+        io: BlockIO | ChainIO,
+        model_input: ModelInput | None = None,
+    ) -> StackStep:
         """Begin a step of one stack under its branch's own machine."""
         assert self.plan is not None
         key = (component, path, passage, call.branch)
         if key not in self.drivers:
-            self.drivers[key] = Driver(self.plan.stack(component, path), self.num_steps)
+            self.drivers[key] = Driver(self.plan.stack(component, path), self.num_steps, call.branch)
         driver = self.drivers[key]
         at = Position(call.step, self.clock.position(call.step, driver.plan.policy.predict.clock))
-        return StackStep(driver, io, at, self._leader(key, call))
+        facts = StepFacts(model_input, lambda: self.clock.mixing(call.step))
+        return StackStep(driver, io, at, self._leader(key, call), facts)
+
+    def forward_ended(self, component: str, call: Call, output: Callable[[], torch.Tensor]) -> None:
+        """Let the machines that observed this call take what it returned."""
+        for (where, _, _, branch), driver in self.drivers.items():
+            if where == component and branch == call.branch:
+                driver.forward_ended(output)
 
     def end_step(self, component: str, path: str, passage: int, call: Call, step: StackStep) -> None:
         """End a step, record it, and let it lead the step's later branches."""

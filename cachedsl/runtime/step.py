@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
+from attrs import frozen
 from torch import nn
 
 from cachedsl.machine.events import (
     Action,
     ComputeUnit,
     Measure,
+    Observe,
     ReuseUnit,
     StepEnded,
     StepStarted,
@@ -25,15 +28,28 @@ from cachedsl.runtime.block_io import BlockIO, ChainIO, Streams
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.errors import CannotJoin, SkippedBlock
 from cachedsl.runtime.features import Position
-from cachedsl.signals import BLOCK_INPUT, SIGNALS, Signal, StepView
+from cachedsl.signals import Meter, ModelInput, StepView
 from cachedsl.trace import StepRecord, UnitRecord
+
+
+@frozen
+class StepFacts:
+    """What a step knows beyond its blocks' calls; see `StepView`."""
+
+    model_input: ModelInput | None = None
+    mixing: Callable[[], tuple[float, float]] = lambda: (1.0, 0.0)
 
 
 class StackStep:
     """Answers the calls of one stack's blocks, in the order in which the model's loop makes them."""
 
     def __init__(
-        self, driver: Driver, io: BlockIO | ChainIO, at: Position, leader: Literal["compute", "reuse"] | None = None
+        self,
+        driver: Driver,
+        io: BlockIO | ChainIO,
+        at: Position,
+        leader: Literal["compute", "reuse"] | None = None,
+        facts: StepFacts | None = None,
     ) -> None:
         self._driver = driver
         self._plan = driver.plan
@@ -45,13 +61,18 @@ class StackStep:
         self._unit: Unit | None = None
         self._decision: ComputeUnit | ReuseUnit | None = None
         self._entry: Streams = {}
-        self._tap: torch.Tensor | None = None
+        self._modulated: torch.Tensor | None = None
+        self._facts = facts or StepFacts()
+        self._now: Any = None
+        self._middle: tuple[Meter, Any] | None = None
         self._records: list[UnitRecord] = []
         self._starts = {unit.start: unit for unit in self._plan.units}
-        driver.feed(StepStarted(at.step, leader))
+        self._observing = any(isinstance(action, Observe) for action in driver.feed(StepStarted(at.step, leader)))
 
     def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run block `index`, or return what stands in for it, in the block's own output form."""
+        if index == 0 and self._plan.signal is not None and self._plan.signal.tap == "modulated_input":
+            self._modulated = self._io.modulated_input(index, block, args, kwargs)
         if index in self._starts:
             self._reach(self._starts[index], block, args, kwargs)
         if isinstance(self._decision, ReuseUnit):
@@ -75,6 +96,8 @@ class StackStep:
         units = tuple(self._records)
         middle = [u for u in units if self._plan.units[u.unit].kind != "back"]
         reused = any(unit.outcome == "reused" for unit in middle)
+        if self._observing and self._middle is not None:
+            self._driver.observe_later(*self._middle, computed=not reused)
         telling = next((u for u in middle if u.outcome == "reused"), middle[0] if middle else None)
         return StepRecord(
             run=run,
@@ -95,15 +118,17 @@ class StackStep:
         features = self._driver.features[unit.index]
         self._unit = unit
         self._entry = self._io.read(unit.start, block, args, kwargs)
-        self._tap = self._take_tap(unit)
+        self._now = None if features.meter is None else features.meter.look(self._view())
+        if features.meter is not None and unit.kind == "middle":
+            self._middle = (features.meter, self._now)
         changed = features.shape_changed(self._entry)
         value = None
         actions = self._driver.feed(UnitReached(unit.index, changed))
         if any(isinstance(action, Measure) for action in actions):
-            assert self._tap is not None
-            assert features.reference is not None, "an open unit has an anchor, and anchors keep their tap"
-            value = self._signal(unit).measure(self._tap, features.reference)
-            actions = self._driver.feed(UnitMeasured(unit.index, value))
+            assert features.meter is not None, "only what has a signal is measured"
+            measured = features.meter.measure(self._now)
+            actions = self._driver.feed(UnitMeasured(unit.index, measured))
+            value = self._compared(unit, measured)
         self._decision = _decision(actions)
         outcome: Literal["computed", "reused"] = "reused" if isinstance(self._decision, ReuseUnit) else "computed"
         self._records.append(UnitRecord(unit.index, outcome, self._decision.reason, value))
@@ -119,15 +144,32 @@ class StackStep:
                 f"{tuple(entry.shape)} and leave as {tuple(leave.shape)}; use span: stack"
             )
 
-    def _signal(self, unit: Unit) -> Signal:
-        return SIGNALS[self._plan.policy.reuse.signal] if unit.kind == "middle" else BLOCK_INPUT
+    def _compared(self, unit: Unit, measured: float) -> float:
+        """Return what the machine held against the threshold: the value, or the sum that it went into."""
+        signal = self._plan.signal
+        sums = unit.kind == "middle" and signal is not None and signal.accumulate != "none" and math.isfinite(measured)
+        return self._driver.snapshot.drift if sums else measured
 
-    def _take_tap(self, unit: Unit) -> torch.Tensor | None:
-        if not self._plan.measures_unit(unit):
-            return None
+    def _view(self) -> StepView:
         entry = self._entry["hidden"]
         assert entry is not None, "reading a block's arguments has seen that there is one"
-        return self._signal(unit).tap(StepView(entry, self._front_entry, self._front_exit))
+        return StepView(
+            self._at.step,
+            entry,
+            self._front_entry,
+            self._front_exit,
+            self._modulated,
+            self._facts.model_input,
+            self._facts.mixing,
+        )
+
+    def _probe(self) -> torch.Tensor | None:
+        """Return what the front blocks added, where the predictor goes by it."""
+        if self._plan.policy.predict.method != "probe_gain":
+            return None
+        assert self._front_entry is not None, "the checks have seen that there is a front block"
+        assert self._front_exit is not None, "the front blocks run before the first unit"
+        return (self._front_exit - self._front_entry).detach()
 
     def _run(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         streams = self._io.read(index, block, args, kwargs)
@@ -149,7 +191,7 @@ class StackStep:
         if index < self._unit.stop - 1:
             streams: Streams = {**features.values, **self._io.read(index, block, args, kwargs)}
         else:
-            streams = features.approximate(self._at, self._entry)
+            streams = features.approximate(self._at, self._entry, self._probe())
             self._finish(None)
         return self._io.wrap(index, streams)
 
@@ -162,8 +204,11 @@ class StackStep:
                 self._check_join(self._entry, after)
                 if self._plan.policy.reuse.threshold == 0:
                     continue  # nothing will ever be reused, so nothing need be held
-                self._driver.features[self._unit.index].store(self._at, self._entry, after, self._tap)
-        self._unit, self._decision, self._entry, self._tap = None, None, {}, None
+                features = self._driver.features[self._unit.index]
+                features.store(self._at, self._entry, after, self._probe())
+                if features.meter is not None:
+                    features.meter.keep(self._now)
+        self._unit, self._decision, self._entry, self._now = None, None, {}, None
 
 
 def _decision(actions: tuple[Action, ...]) -> ComputeUnit | ReuseUnit:

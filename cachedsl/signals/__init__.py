@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from cachedsl.signals.base import Signal, StepView
-from cachedsl.signals.block_input import BlockInputSignal
-from cachedsl.signals.hidden_states import HiddenStatesSignal
-from cachedsl.signals.metrics import relative_l1
-from cachedsl.signals.residual import ResidualSignal
+from collections.abc import Callable
 
-SIGNALS: dict[str, Signal] = {
-    "residual": ResidualSignal(),
-    "hidden_states": HiddenStatesSignal(),
+from cachedsl.policy.signal import SIGNALS, Signal
+from cachedsl.signals.base import Meter, ModelInput, Setting, StepView
+from cachedsl.signals.block_input import block_input
+from cachedsl.signals.filtered_latent import filtered_latent
+from cachedsl.signals.hidden_states import hidden_states
+from cachedsl.signals.magnitude import MagnitudeMeter
+from cachedsl.signals.modulated_input import modulated_input
+from cachedsl.signals.residual import residual
+from cachedsl.signals.tensor import Tap, TensorMeter
+from cachedsl.signals.transform_rate import TransformRateMeter
+
+MeterFactory = Callable[[Signal, Setting], Meter]
+
+
+def _tensor(tap: Tap) -> MeterFactory:
+    return lambda signal, _: TensorMeter(tap, signal)
+
+
+METERS: dict[str, MeterFactory] = {
+    "residual": _tensor(residual),
+    "hidden_states": _tensor(hidden_states),
+    "probe": _tensor(hidden_states),
+    "block_input": _tensor(block_input),
+    "modulated_input": _tensor(modulated_input),
+    "magnitude": MagnitudeMeter,
+    "transform_rate": lambda signal, _: TransformRateMeter(signal),
+    "filtered_latent": _tensor(filtered_latent),
 }
 
-BLOCK_INPUT: Signal = BlockInputSignal()
+BLOCK_INPUT = SIGNALS["block_input"]
 """What pruned and back units measure, whatever signal the policy names for the middle."""
 
-__all__ = ["BLOCK_INPUT", "SIGNALS", "Signal", "StepView", "relative_l1"]
+
+def build_meter(signal: Signal, setting: Setting) -> Meter:
+    """Make a fresh meter for one unit in one branch."""
+    return METERS[signal.tap](signal, setting)
+
+
+__all__ = ["BLOCK_INPUT", "METERS", "Meter", "ModelInput", "Setting", "StepView", "build_meter"]

@@ -1,50 +1,108 @@
-"""What a signal is: a tap on the model, and a distance to the tap at its reference."""
+"""What a signal works with: what a step shows, and a meter that says how far the model has moved."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from attrs import frozen
 
 
 @frozen
-class StepView:
-    """What a step has shown when a unit is reached: `hidden_states`, `(batch, tokens, channels)` each.
+class ModelInput:
+    """What the transformer's forward was called with.
 
     Attributes:
-        unit_entry: what enters the unit.
-        front_entry: what entered the first front block; None where the signal does not go by the front.
-        front_exit: what the last front block returned; None likewise.
+        latent: the noisy latent, `(batch, channels, [frames,] height, width)` or `(batch, tokens, channels)`.
+        grid: of tokens, the height and width that they come from, where the adapter tells.
+        axes: which of the latent's axes are places, where the adapter tells; else all after the first two.
     """
 
+    latent: torch.Tensor
+    grid: tuple[int, int] | None = None
+    axes: tuple[int, ...] | None = None
+
+
+@frozen
+class StepView:
+    """What a step has shown when a unit is reached.
+
+    Attributes:
+        step: the run's step index.
+        unit_entry: `hidden_states` that enter the unit, `(batch, tokens, channels)`.
+        front_entry: what entered the first front block; None where nothing goes by the front.
+        front_exit: what the last front block returned; None likewise.
+        modulated_input: the first block's modulated input; None where nothing goes by it.
+        model_input: what the transformer was called with; None where nothing goes by it.
+        mixing: returns `(a, b)` of this step's latent, a · signal + b · noise.
+    """
+
+    step: int
     unit_entry: torch.Tensor
     front_entry: torch.Tensor | None = None
     front_exit: torch.Tensor | None = None
+    modulated_input: torch.Tensor | None = None
+    model_input: ModelInput | None = None
+    mixing: Callable[[], tuple[float, float]] = lambda: (1.0, 0.0)
 
     def front(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return entry and exit of the front blocks, which a signal that goes by them has."""
+        """Return entry and exit of the front blocks, which whatever goes by them has."""
         assert self.front_entry is not None, "the checks have seen that there is a front block"
         assert self.front_exit is not None, "the front blocks run before the first unit"
         return self.front_entry, self.front_exit
 
+    def model(self) -> ModelInput:
+        """Return what the transformer was called with, which whatever goes by it has."""
+        assert self.model_input is not None, "the executor keeps it for the signals that go by it"
+        return self.model_input
 
-class Signal(Protocol):
-    """Says how far the model has moved since the reference, as one dimensionless number.
 
-    A signal of this kind is available when the unit is reached, and its reference is the tap at the unit's last
-    computed step.
+@frozen
+class Setting:
+    """What is known of the run when a meter is made: its step count, None where it is not, and the CFG branch."""
+
+    num_steps: int | None = None
+    branch: str = ""
+
+
+class Meter(Protocol):
+    """Measures one unit in one branch. The executor calls it as the machine asks; it decides nothing.
+
+    In a step: `look` when the unit is reached, `measure` on an open step, `keep` where the unit was computed and is
+    the new anchor, `observe` when the forward has returned, where the machine asked to observe.
     """
 
-    @property
-    def name(self) -> str:
-        """The name in policies."""
+    def look(self, view: StepView) -> Any:
+        """Return this step's tap, for the calls that follow."""
         ...
 
-    def tap(self, view: StepView) -> torch.Tensor:
-        """Return the tensor that is compared and, when the unit is computed, kept as the reference."""
+    def measure(self, now: Any) -> float:
+        """Return the value of this step's tap, a dimensionless number; not finite where it cannot be told."""
         ...
 
-    def measure(self, now: torch.Tensor, reference: torch.Tensor) -> float:
-        """Return the distance of this step's tap from the reference."""
+    def keep(self, now: Any) -> None:
+        """Take this step's tap as that of the last computed step."""
         ...
+
+    def observe(self, now: Any, output: Callable[[], torch.Tensor], computed: bool) -> None:
+        """Take this step's tap as that of the step before the next; `output` returns what the transformer did."""
+        ...
+
+    def clear(self) -> None:
+        """Forget every reference."""
+        ...
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Return every tensor that is held, for the accounting of memory."""
+        ...
+
+
+def polynomial(coefficients: tuple[float, ...] | None, value: float) -> float:
+    """Return the polynomial at `value`, highest degree first, not clamped; `value` itself without coefficients."""
+    if coefficients is None:
+        return value
+    result = 0.0
+    for coefficient in coefficients:
+        result = result * value + coefficient
+    return result

@@ -1,22 +1,13 @@
-"""Each block's own input: Dynamic Block Prune, and back blocks that decide for themselves."""
+"""What enters the unit: Dynamic Block Prune, back blocks that decide for themselves, and a middle without a front."""
 
 from __future__ import annotations
 
 import torch
-from attrs import frozen
 
+from cachedsl.policy.signal import Signal
 from cachedsl.signals.base import StepView
-from cachedsl.signals.metrics import relative_l1
 
 
-@frozen
-class BlockInputSignal:
-    """Relative L1 movement of the `hidden_states` that enter the unit, since it last ran."""
-
-    name: str = "block_input"
-
-    def tap(self, view: StepView) -> torch.Tensor:
-        return view.unit_entry.detach().clone()  # a copy: the loop may change the tensor in place
-
-    def measure(self, now: torch.Tensor, reference: torch.Tensor) -> float:
-        return relative_l1(now, reference)
+def block_input(view: StepView, signal: Signal) -> torch.Tensor:
+    """Return the `hidden_states` that enter the unit, `(batch, tokens, channels)`."""
+    return view.unit_entry.clone()  # the loop goes on with the tensor and may change it in place

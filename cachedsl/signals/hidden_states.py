@@ -1,22 +1,13 @@
-"""The front blocks' output itself: the variant of DBCache that compares hidden states."""
+"""The front blocks' output itself: a variant of DBCache, and the probe of DiCache (arXiv 2508.17356)."""
 
 from __future__ import annotations
 
 import torch
-from attrs import frozen
 
+from cachedsl.policy.signal import Signal
 from cachedsl.signals.base import StepView
-from cachedsl.signals.metrics import relative_l1
 
 
-@frozen
-class HiddenStatesSignal:
-    """Relative L1 movement of the front blocks' output."""
-
-    name: str = "hidden_states"
-
-    def tap(self, view: StepView) -> torch.Tensor:
-        return view.front()[1].detach().clone()  # a copy: the loop goes on with the tensor and may change it in place
-
-    def measure(self, now: torch.Tensor, reference: torch.Tensor) -> float:
-        return relative_l1(now, reference)
+def hidden_states(view: StepView, signal: Signal) -> torch.Tensor:
+    """Return the front blocks' output, `(batch, tokens, channels)`."""
+    return view.front()[1].clone()  # the loop goes on with the tensor and may change it in place

@@ -80,9 +80,11 @@ def interpret_units(
             leading += 1
         warmup = min(warmup, leading)
     reuse = policy.reuse
-    anchors = [False] * len(kinds)
+    anchors = [0] * len(kinds)
+    measures = reuse.threshold not in ("always", 0) and (bits is None or policy.steps.otherwise == "dynamic")
+    needed = 2 if measures and policy.prune is None and reuse.signal.tap == "transform_rate" else 1
     total = run = 0
-    spent = 0.0
+    spent = drift = 0.0
     since = 0
     out = []
     for own, index in enumerate(indices):
@@ -91,13 +93,13 @@ def interpret_units(
             at = policy.refresh.at
             refreshing = own == at or (policy.refresh.repeat and own % at == 0)
         if refreshing:
-            anchors, total, run, spent, since = [False] * len(kinds), 0, 0, 0.0, 0
+            anchors, total, run, spent, drift, since = [0] * len(kinds), 0, 0, 0.0, 0.0, 0
         step, why = "open", ""
         if reuse.threshold == 0:
             step, why = "compute", "exact"
         elif refreshing:
             step, why = "compute", "refresh"
-        elif False in anchors:
+        elif min(anchors) < needed:
             step, why = "compute", "no_history"
         elif since < warmup and since % policy.warmup.interval == 0:
             step, why = "compute", "warmup"
@@ -125,7 +127,7 @@ def interpret_units(
                 continue
             verdict, reason = step, why
             if shape_changes[own][unit] and anchors[unit]:
-                anchors, spent = [False] * len(kinds), 0.0
+                anchors, spent, drift = [0] * len(kinds), 0.0, 0.0
                 if step != "compute":
                     verdict, reason = "compute", "shape_changed"
             elif kinds[unit] == "back" and step != "compute" and not reused_so_far(kinds, decided):
@@ -156,9 +158,10 @@ def interpret_units(
                                 limit = relaxed
                     measured.append(value)
                     spent += value
-                    verdict, reason = ("reuse", "below") if value < limit else ("compute", "above")
+                    drift = drift + value if policy.prune is None and reuse.signal.accumulate != "none" else value
+                    verdict, reason = ("reuse", "below") if drift < limit else ("compute", "above")
             if verdict == "compute":
-                anchors[unit] = True
+                anchors[unit] += 1
             decided.append((verdict, reason))
         reused = False
         for kind, outcome in zip(kinds, decided, strict=True):
@@ -171,6 +174,8 @@ def interpret_units(
             run = 0
             if reuse.max_accumulated is None or reuse.max_accumulated.reset == "on_compute":
                 spent = 0.0
+            if policy.prune is not None or reuse.signal.accumulate != "lifetime":
+                drift = 0.0
         since += 1
         out.append(decided)
     return out

@@ -24,6 +24,7 @@ from cachedsl.policy.model import (
     RunsMask,
     Warmup,
 )
+from cachedsl.policy.signal import Signal
 
 BLOCKS = 6
 thresholds = st.one_of(st.just("always"), st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.5]))
@@ -34,8 +35,17 @@ accumulated = st.one_of(
 otherwise = st.sampled_from(["dynamic", "static"])
 refreshes = st.one_of(st.none(), st.builds(Refresh, st.integers(1, 6), st.booleans()))
 warmups = st.builds(Warmup, st.integers(0, 6), st.integers(1, 4))
+signals = st.sampled_from(
+    [
+        Signal(),
+        Signal("hidden_states", accumulate="until_compute"),
+        Signal("probe", reference="previous_step", accumulate="lifetime"),
+        Signal("transform_rate", accumulate="until_compute"),  # needs two computed steps
+    ]
+)
 reuses = st.builds(
     Reuse,
+    signal=signals,
     threshold=thresholds,
     max_total=limits,
     max_continuous=limits,

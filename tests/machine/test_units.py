@@ -10,7 +10,6 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachedsl.machine import transition as module
 from cachedsl.machine.compile import compile_policy
 from cachedsl.machine.events import (
     ComputeUnit,
@@ -253,16 +252,15 @@ def test_without_a_step_count_a_machine_runs_all_the_same() -> None:
     assert state.phase is Phase.MEASURING
 
 
-def test_a_signal_with_a_previous_step_is_observed_on_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = plan_of(reuse=Reuse(threshold=0.1), refresh=Refresh(2))
-    state, actions = feed(plan, initial(plan), RunStarted(3), StepStarted(0))
-    assert actions == (), "no present signal needs that"
-    monkeypatch.setattr(module, "OBSERVED", frozenset({"residual"}))
+def test_a_signal_with_a_previous_step_is_observed_on_every_step() -> None:
+    last_computed = plan_of(reuse=Reuse(threshold=0.1))
+    assert feed(last_computed, initial(last_computed), RunStarted(3), StepStarted(0))[1] == ()
+    plan = plan_of(reuse=Reuse(threshold=0.1, signal="probe"), refresh=Refresh(2))
     state, actions = feed(plan, computed_once(plan), StepStarted(1))
-    assert actions == (Observe("residual"),)
+    assert actions == (Observe("probe"),)
     _, actions = feed(plan, state, StepEnded(), StepStarted(2))
-    assert actions == (DropHistory(), Observe("residual")), "what is kept belongs to the new history"
-    static = plan_of(reuse=Reuse(threshold="always"))
+    assert actions == (DropHistory(), Observe("probe")), "what is kept belongs to the new history"
+    static = plan_of(reuse=Reuse(threshold="always", signal="probe"))
     assert feed(static, computed_once(static), StepStarted(1))[1] == ()
 
 

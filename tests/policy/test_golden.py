@@ -59,7 +59,7 @@ def test_what_has_no_such_name_lists_what_was_tried(tmp_path: Path, monkeypatch:
     assert message.startswith(
         "f9b9.yaml:1:1: error[not-found]: `f9b9.yaml` is no policy: as a path, no such file; as a"
     )
-    assert "as a bundled name, not one of dbprune, " in message
+    assert "as a bundled name, not one of dbcache-fast, " in message
     assert message.endswith("as notation, it does not begin with F<n>B<n>")
     (tmp_path / "f9b9.yaml").mkdir()
     with pytest.raises(PolicyError, match="as a path, a folder, not a file"):
@@ -79,7 +79,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert str(finding) == "policy.yaml:1:1: error[cannot-read]: the file cannot be read: is a directory"
 
 
-SHAPE = ModelShape([StackShape("double_blocks", 4), StackShape("single_blocks", 20)], "TinyModel")
+SHAPE = ModelShape(
+    [StackShape("double_blocks", 4, modulated=True), StackShape("single_blocks", 20, modulated=False)], "TinyModel"
+)
 FITS = {
     ("stacks: {tripel_*: {tail: 1}}", 10): "p.yaml:2:20: error[unknown-stack]: stacks: 'tripel_*' matches no stack of "
     "TinyModel (its stacks are transformer.double_blocks, transformer.single_blocks)",
@@ -98,6 +100,13 @@ FITS = {
     "(give num_inference_steps, or start the run with its step count)",
     ('steps: "1101"', None): "p.yaml:2:8: error[unknown-step-count]: steps: a mask needs the run's step count, which is "
     "not known (give num_inference_steps, or start the run with its step count)",
+    ("compute: F0B0\nreuse: {signal: {tap: magnitude, ratios: [1, 1.1]}}", None): "p.yaml:3:17: error[unknown-step-count]: "
+    "reuse.signal: magnitude ratios go by the run's step count, which is not known (give num_inference_steps, or start the "
+    "run with its step count)",
+    ("compute: F0B0\nreuse: {signal: modulated_input}", 4): "p.yaml:3:17: error[signal-unavailable]: reuse.signal: the "
+    "adapter of TinyModel does not say how the modulated input of transformer.single_blocks is evaluated (take another "
+    "signal, or let the adapter say it with `modulated_input`)",
+    ("compute: F0B0\nspan: joined\nreuse: {signal: modulated_input}", 4): None,
     ("compute: F1B0\nstacks: {double_blocks: {compute: {front: 0}, reuse: {threshold: always}}, double_*: {reuse: "
      "{threshold: 0.2}}, '*_blocks': {reuse: {threshold: 0.2}}}", 4): None,
 }  # fmt: skip
@@ -120,8 +129,8 @@ def test_overrides_that_only_together_leave_the_signal_without_a_front() -> None
         compile_policy(parse_policy(text, "p.yaml"), SHAPE, 10)
     assert str(caught.value) == (
         "p.yaml:4:18: error[signal-needs-front]: compute: signal `residual` is measured after the front blocks, but "
-        "transformer.double_blocks has none under F0 (compute at least F1, or reuse without measuring "
-        "(`threshold: always`))"
+        "transformer.double_blocks has none under F0 (compute at least F1, take a signal that is there before "
+        "(`block_input`, `modulated_input`, ...), or reuse without measuring (`threshold: always`))"
     )
 
 

@@ -36,6 +36,7 @@ from cachedsl.policy.model import (
     Warmup,
 )
 from cachedsl.policy.shape import policy_schema
+from cachedsl.policy.signal import SIGNALS, Ratios, Signal
 from tests.strategies import policies
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -291,11 +292,11 @@ def test_schema_model_and_reference_page_have_the_same_keys() -> None:
     assert {a.name for a in attrs.fields(model.StackOverride)} == {a.name for a in attrs.fields(model.StackPolicy)}
 
     def long_form(key: str) -> set[str]:
-        part = schema["$defs"][key]
+        part = schema["$defs"][key.rpartition(".")[2]]
         branch = part if "properties" in part else next(b for b in part["oneOf"] if b.get("type") == "object")
         return set(branch["properties"])
 
-    nested = {"compute": model.Compute, "warmup": model.Warmup, "reuse": model.Reuse, "predict": model.Predict,
+    nested = {"reuse.signal": Signal, "compute": model.Compute, "warmup": model.Warmup, "reuse": model.Reuse, "predict": model.Predict,
               "cfg": model.Cfg, "refresh": model.Refresh, "prune": model.Prune}  # fmt: skip
     for key, cls in nested.items():
         assert long_form(key) == {a.name for a in attrs.fields(cls)}, key
@@ -325,3 +326,44 @@ def test_bundled_files_hold_under_the_schema_as_plain_yaml() -> None:
         Draft202012Validator(json.loads((ROOT / "schemas" / "policy.schema.json").read_text())).validate(
             yaml.safe_load(text)
         )
+
+
+@pytest.mark.parametrize("name", bundled_policies())
+def test_every_bundled_policy_is_the_same_when_written_out(name: str) -> None:
+    policy = load_policy(name)
+    assert policy.expand() == policy
+    assert parse_policy(policy.to_yaml()) == policy
+
+
+def test_a_signal_s_name_stands_for_its_parameters() -> None:
+    probe = parse_policy("version: 1\nreuse: {signal: probe}").reuse.signal
+    assert (probe.reference, probe.accumulate) == ("previous_step", "until_compute")
+    spelled = (
+        "version: 1\nreuse: {signal: {tap: probe, reference: previous_step, accumulate: until_compute, stride: 1}}"
+    )
+    assert parse_policy(spelled).reuse.signal == probe
+    assert Reuse(signal="probe").signal == probe
+
+
+def test_a_signal_is_merged_key_by_key_and_another_tap_leaves_the_parameters_behind(tmp_path: Path) -> None:
+    (tmp_path / "parent.yaml").write_text("version: 1\nreuse: {signal: {tap: probe, stride: 4, metric: cosine}}\n")
+
+    def extended(signal: str) -> Signal:
+        child = tmp_path / "child.yaml"
+        child.write_text(f"version: 1\nextends: parent.yaml\nreuse: {{signal: {signal}}}\n")
+        return load_policy(child).reuse.signal
+
+    assert extended("{tap: probe, metric: relative_l2}") == Signal(
+        "probe", reference="previous_step", accumulate="until_compute", stride=4, metric="relative_l2"
+    )
+    assert extended("hidden_states") == Signal("hidden_states")
+    assert extended("{tap: transform_rate}") == SIGNALS["transform_rate"]
+
+
+def test_ratios_may_stand_in_a_file_beside_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "ratios.yaml").write_text("ratios: {cond: [1.0, 1.2], uncond: [1, 0.9]}\n")
+    file = tmp_path / "policy.yaml"
+    file.write_text("version: 1\ncompute: F0B0\nreuse: {signal: {tap: magnitude, ratios: ratios.yaml}}\n")
+    signal = load_policy(file).reuse.signal
+    assert signal.ratios == Ratios(branches=(("cond", (1.0, 1.2)), ("uncond", (1.0, 0.9))))
+    assert parse_policy(load_policy(file).to_yaml()) == load_policy(file), "what is written has them in it"

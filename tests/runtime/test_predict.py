@@ -18,7 +18,7 @@ METHODS = get_args(PredictMethod)
 
 def static(predict: Predict, warmup: int = 4) -> Policy:
     reuse = Reuse(threshold="always")
-    return Policy(compute=Compute(0, 0), warmup=Warmup(warmup), reuse=reuse, predict=predict, cfg=Cfg("fused"))
+    return Policy(compute=Compute(1, 0), warmup=Warmup(warmup), reuse=reuse, predict=predict, cfg=Cfg("fused"))
 
 
 def outputs(model: Any, name: str, predict: Predict, steps: int = 8, *, fixed: bool = False) -> list[torch.Tensor]:

@@ -1,0 +1,51 @@
+"""The model's input behind a filter that lets the signal through and the noise not: SeaCache (arXiv 2602.18993).
+
+With a latent a · signal + b · noise and a signal whose power falls as |f|^-p, the optimal linear denoiser has the gain
+G(f) = a S(f) / (a² S(f) + b²), S(f) = |f|^-p: along each axis here, as in the paper's implementation, and divided by
+its mean so that the filter's scale does not change from step to step.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from cachedsl.diagnostics import CachedslError
+from cachedsl.policy.signal import Signal
+from cachedsl.signals.base import ModelInput, StepView
+
+TINY = 1e-6
+"""Keeps a and b off 0, and the power of the zero frequency finite."""
+
+
+class NoGrid(CachedslError):
+    """The latent comes as a row of tokens, and nothing says where in the picture they belong."""
+
+
+def filtered_latent(view: StepView, signal: Signal) -> torch.Tensor:
+    """Return the filtered latent in float32, in the latent's shape, tokens put on their grid."""
+    latent, axes = _on_grid(view.model())
+    a, b = (min(max(part, TINY), 1.0) for part in view.mixing())
+    spectrum = torch.fft.fftn(latent, dim=axes)
+    gain = torch.ones((), device=latent.device)
+    for axis in axes:
+        frequency = torch.fft.fftfreq(latent.shape[axis], device=latent.device).abs()
+        power = 1 / (frequency**signal.exponent + TINY)
+        along = a * power / (a * a * power + b * b)
+        gain = gain * along.reshape([-1 if i == axis % latent.ndim else 1 for i in range(latent.ndim)])
+    filtered: torch.Tensor = torch.fft.ifftn(spectrum * (gain / gain.mean()), dim=axes).real
+    return filtered
+
+
+def _on_grid(model_input: ModelInput) -> tuple[torch.Tensor, tuple[int, ...]]:
+    """Return the latent in float32, and which of its axes are places."""
+    latent = model_input.latent.float()
+    if latent.ndim > 3:
+        return latent, model_input.axes or tuple(range(2, latent.ndim))
+    if model_input.grid is None:
+        raise NoGrid(
+            f"reuse.signal: filtered_latent needs places, but the model takes tokens {tuple(latent.shape)} and its "
+            "adapter does not say on which grid; let the adapter name the argument with their positions (`input: "
+            "{positions: ...}`), or take another signal"
+        )
+    height, width = model_input.grid
+    return latent.reshape(latent.shape[0], height, width, -1), (1, 2)

@@ -1,0 +1,67 @@
+"""How fast the model's output changes with its input: EasyCache (arXiv 2507.02860)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from attrs import frozen
+
+from cachedsl.policy.signal import Signal
+from cachedsl.signals.base import StepView, polynomial
+
+
+@frozen
+class _Call:
+    input: torch.Tensor
+    output: torch.Tensor
+
+
+class TransformRateMeter:
+    """`k · mean|x - x'| / mean|v|`: the change of output that the change of input makes likely.
+
+    x is the model's input and x' that of the step before; v is the output of the last computed step, and
+    `k = mean|v - w| / mean|x_v - x_w|` its change against the computed step before it, per change of input.
+    """
+
+    def __init__(self, signal: Signal) -> None:
+        self._signal = signal
+        self._previous: torch.Tensor | None = None
+        self._computed: _Call | None = None
+        self._rate: torch.Tensor | None = None
+
+    def look(self, view: StepView) -> torch.Tensor:
+        return view.model().latent.detach().clone()
+
+    def measure(self, now: torch.Tensor) -> float:
+        assert self._previous is not None, "every step is observed"
+        assert self._computed is not None, "an open step has anchors"
+        assert self._rate is not None, "the machine waits for two computed steps"
+        change = _mean(now.float() - self._previous.float())
+        value = self._rate * change / _mean(self._computed.output.float())
+        return polynomial(self._signal.rescale, float(value.item()))
+
+    def keep(self, now: torch.Tensor) -> None:
+        """Do nothing: the output that goes with it is not there yet."""
+
+    def observe(self, now: torch.Tensor, output: Callable[[], torch.Tensor], computed: bool) -> None:
+        self._previous = now
+        if not computed:
+            return
+        fresh, last = _Call(now, output().detach().clone()), self._computed
+        if last is not None:
+            moved = _mean(fresh.output.float() - last.output.float())
+            self._rate = moved / _mean(fresh.input.float() - last.input.float())
+        self._computed = fresh
+
+    def clear(self) -> None:
+        self._previous = self._computed = self._rate = None
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        calls = () if self._computed is None else (self._computed.input, self._computed.output)
+        held = {id(t): t for t in (*calls, self._previous, self._rate) if t is not None}
+        return tuple(held.values())
+
+
+def _mean(values: torch.Tensor) -> torch.Tensor:
+    return values.abs().mean()
