@@ -41,6 +41,12 @@ def sample(pipe: Any, labels: list[int], *, seed: int = 0, steps: int = NUM_INFE
     return images
 
 
+def calibration() -> tuple[Any, dict[str, Any]]:
+    """Return the bundled pipeline and the arguments of a call, one sample of each digit, for `cachedsl calibrate`."""
+    pipe = load_digits_pipeline()
+    return pipe, {"class_labels": list(range(10)), "guidance_scale": GUIDANCE_SCALE, "output_type": "np"}
+
+
 class DigitReader:
     """A support vector classifier fitted to 70 % of the real digits; `held_out_accuracy` is on the other 30 %."""
 

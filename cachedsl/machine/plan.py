@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
@@ -10,6 +11,9 @@ from cachedsl.machine.events import Verdict
 from cachedsl.machine.shape import StackShape
 from cachedsl.policy.model import Cfg, StackPolicy
 from cachedsl.policy.signal import Signal
+
+if TYPE_CHECKING:
+    from cachedsl.machine.memory import Memory
 
 UnitKind = Literal["middle", "pruned", "back"]
 
@@ -113,6 +117,18 @@ class Plan:
             ):
                 return stack
         raise KeyError(f"{transformer}.{name}")
+
+    def memory(
+        self,
+        shapes: Mapping[str, tuple[int, ...]] | Mapping[str, Mapping[str, tuple[int, ...]]],
+        *,
+        element_size: int = 2,
+        branches: int | None = None,
+    ) -> Memory:
+        """Count the bytes that a run holds; see `cachedsl.machine.memory.memory`."""
+        from cachedsl.machine.memory import memory
+
+        return memory(self, shapes, element_size=element_size, branches=branches)
 
     def to_text(self) -> str:
         """Render for a terminal."""

@@ -87,10 +87,17 @@ class Run:
         """End a step, record it, and let it lead the step's later branches."""
         record = step.end(self.number, call.branch, passage)
         self.session.trace.append(record)
+        self._show(self.drivers[component, path, passage, call.branch], component, call)
         leader = self._leaders.get((component, path, passage))
         if leader is None or leader[0].step != call.step:
             verdict: Outcome = "reuse" if record.outcome == "reused" else "compute"
             self._leaders[component, path, passage] = (call, verdict)
+
+    def _show(self, driver: Driver, component: str, call: Call) -> None:
+        residual = driver.features[0].residuals.get("hidden") if driver.features else None
+        if self.session.watchers and residual is not None and 0 in driver.snapshot.computed_units:
+            for watch in self.session.watchers:
+                watch(component, call.branch, driver.features[0].newest["hidden"])
 
     def _leader(self, key: MachineKey, call: Call) -> Outcome | None:
         if self.session.policy.cfg.decision != "follow_first":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import torch
 from attrs import define, field
 
 from cachedsl.machine.plan import Plan
@@ -44,6 +45,7 @@ class Session:
     steps: int | None = None
     executors: list[Executor] = field(factory=list)
     trace: Trace = field(factory=Trace)
+    watchers: list[Callable[[str, str, torch.Tensor], None]] = field(factory=list)
     _run: Run | None = None
     _runs: int = 0
     _plans: dict[int | None, Plan] = field(factory=dict)
@@ -139,7 +141,7 @@ class Session:
         if run.failed:
             return
         run.end()
-        for warning in findings(self.trace, run.number, run.plan):
+        for warning in () if self.watchers else findings(self.trace, run.number, run.plan):
             self.trace.append(warning)
             logger.warning("%s: %s", self.label, warning.message)
 
@@ -191,6 +193,24 @@ class Cached:
         run = self._session.current_run
         storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in run.tensors()} if run else {}
         return sum(storages.values())
+
+    @property
+    def label(self) -> str:
+        """The class name of what the policy is attached to."""
+        return self._session.label
+
+    @contextmanager
+    def watching(self, watch: Callable[[str, str, torch.Tensor], None]) -> Iterator[None]:
+        """Show `watch` what the blocks of every chain added, after each step on which they were computed.
+
+        It is called with the transformer's name, the CFG branch and the residual of `hidden_states`, `(batch, tokens,
+        channels)`, of the chain's first unit; it must not change it.
+        """
+        self._session.watchers.append(watch)
+        try:
+            yield
+        finally:
+            self._session.watchers.remove(watch)
 
     def remove(self) -> None:
         """Detach: the model is as it was before. A second call does nothing.

@@ -1,0 +1,1 @@
+"""Measure on a pipeline what a policy needs to know of it."""

@@ -1,0 +1,117 @@
+"""Magnitude ratios are measured on real runs, and written where a policy finds them."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from cachedsl import attached, load_policy
+from cachedsl.calibrate.magnitude import NotCalibrated, calibrate_magnitude
+from cachedsl.cli.main import main
+from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
+
+STEPS = 6
+
+
+def by_hand(pipe: Any, seeds: range) -> list[float]:
+    """The mean over tokens of the residual norm's ratio to that of the step before, averaged over the runs."""
+    runs = []
+    for seed in seeds:
+        entries: list[torch.Tensor] = []
+        exits: list[torch.Tensor] = []
+        blocks = pipe.transformer.transformer_blocks
+        handles = [
+            blocks[0].register_forward_hook(lambda m, args, output: entries.append(args[0])),  # noqa: B023
+            blocks[-1].register_forward_hook(lambda m, args, output: exits.append(output)),  # noqa: B023
+        ]
+        call(pipe, STEPS, seed)
+        for handle in handles:
+            handle.remove()
+        norms = [(after - entry).norm(dim=-1) for entry, after in zip(entries, exits, strict=True)]
+        runs.append([1.0] + [float((now / before).mean()) for before, now in pairwise(norms)])
+    return [sum(values) / len(runs) for values in zip(*runs, strict=True)]
+
+
+def test_ratios_are_those_of_the_formula() -> None:
+    pipe = tiny_pipeline("dit")
+    found = calibrate_magnitude(pipe, [partial(call, pipe, STEPS, seed) for seed in (3, 4)])
+    ((branch, row),) = found.ratios.branches
+    assert branch == "cond_uncond"
+    assert row == pytest.approx(by_hand(pipe, range(3, 5)), rel=1e-5)
+    assert (found.steps, found.runs, found.pipeline) == (STEPS, 2, "DiTPipeline")
+
+
+def test_each_branch_and_a_switch_of_transformers(caplog: pytest.LogCaptureFixture) -> None:
+    pipe = tiny_pipeline("wan22")
+    found = dict(calibrate_magnitude(pipe, [partial(call, pipe, 8)]).ratios.branches)
+    assert set(found) == {"cond", "uncond"}
+    assert found["cond"] != found["uncond"]
+    assert all(len(row) == 8 and row.count(1.0) == 2 for row in found.values()), "each transformer begins with 1"
+    assert not caplog.records, "computing everything is what this is for"
+
+
+def test_nothing_to_calibrate_is_an_error() -> None:
+    pipe = tiny_pipeline("dit")
+    with pytest.raises(NotCalibrated, match="no run called the transformer"):
+        calibrate_magnitude(pipe, [lambda: None])
+    with pytest.raises(NotCalibrated, match="differ in their steps"):
+        calibrate_magnitude(pipe, [partial(call, pipe, 4), partial(call, pipe, 5)])
+    assert load_policy("f1b0").apply(pipe).attached, "and nothing stays attached"
+
+
+def test_the_command_writes_the_file_that_the_policy_names(tmp_path: Path) -> None:
+    policy = tmp_path / "mine.yaml"
+    policy.write_text("version: 1\ncompute: F0B0\nreuse: {signal: {tap: magnitude, ratios: mine-ratios.yaml}}\n")
+    said = CliRunner().invoke(main, ["calibrate", "magnitude", str(policy), "--steps", "4", "--runs", "2"])
+    assert said.exit_code == 0, said.output
+    assert (
+        (tmp_path / "mine-ratios.yaml")
+        .read_text()
+        .startswith("# Magnitude ratios of DiTPipeline, 4 steps, mean of 2 runs;")
+    )
+    ratios = load_policy(policy).reuse.signal.ratios
+    assert ratios is not None
+    assert len(ratios.of("cond_uncond")) == 4
+    assert ratios.of("cond_uncond")[0] == 1.0
+
+
+def test_the_command_says_what_to_set_where_the_policy_names_no_file(tmp_path: Path) -> None:
+    policy = tmp_path / "mine.yaml"
+    policy.write_text("version: 1\ncompute: F0B0\n")
+    said = CliRunner().invoke(main, ["calibrate", "magnitude", str(policy), "--steps", "2"])
+    assert "set reuse.signal: {tap: magnitude, ratios: mine.ratios.yaml}" in said.output
+    assert (tmp_path / "mine.ratios.yaml").exists()
+
+
+@pytest.mark.parametrize("spec", ["no_such_module:make", "cachedsl.bench.digits:nothing", "cachedsl:load_policy"])
+def test_a_pipeline_that_cannot_be_made_is_wrong_use(tmp_path: Path, spec: str) -> None:
+    policy = tmp_path / "mine.yaml"
+    policy.write_text("version: 1\n")
+    said = CliRunner().invoke(main, ["calibrate", "magnitude", str(policy), "--pipeline", spec])
+    assert said.exit_code == 2
+    assert "MODULE:FUNCTION" in said.output
+
+
+def test_a_bare_transformer_is_calibrated_too() -> None:
+    model = tiny_transformer("dit")
+
+    def run() -> None:
+        with torch.no_grad():
+            for step in range(STEPS):
+                model(**inputs("dit", step, STEPS))
+
+    def delimited() -> None:
+        cached = attached(model)
+        assert cached is not None
+        with cached.run(steps=STEPS):
+            run()
+
+    (row,) = (row for _, row in calibrate_magnitude(model, [delimited]).ratios.branches)
+    assert len(row) == STEPS

@@ -1,0 +1,93 @@
+"""What `Plan.memory` counts is what a run holds."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import torch
+
+from cachedsl import load_policy
+from cachedsl.machine.memory import ANCHORS
+from cachedsl.machine.plan import Plan
+from cachedsl.policy.load import bundled_policies
+from cachedsl.policy.model import Cfg, Compute, Policy, Predict, PredictMethod, Prune, Reuse, Warmup
+from cachedsl.policy.signal import Signal, TapName
+from tests.tiny import HIDDEN, LATENT, TEXT_TOKENS, call, inputs, tiny_pipeline, tiny_transformer
+
+STEPS = 14
+TOKENS = (LATENT // 2) ** 2
+FLUX = {"hidden": (1, TOKENS, HIDDEN), "encoder": (1, TEXT_TOKENS, HIDDEN), "latent": (1, TOKENS, 16)}
+
+
+def held(name: str, policy: Policy) -> tuple[int, Plan]:
+    """Return the bytes held after the last step of a run, and the plan."""
+    model = tiny_transformer(name)
+    with policy.apply(model) as cached, torch.no_grad(), cached.run(steps=STEPS):
+        for step in range(STEPS):
+            model(**inputs(name, step, STEPS))
+        return cached.held_bytes(), cached.plan(STEPS)
+
+
+def test_every_predictor_is_counted() -> None:
+    assert set(ANCHORS) == set(get_args(PredictMethod))
+
+
+@pytest.mark.parametrize("method", get_args(PredictMethod))
+@pytest.mark.parametrize("streams", [None, ("encoder",)])
+def test_predictors(method: Any, streams: Any) -> None:
+    predict = Predict(method, 2, streams=None if method == "copy" else streams)
+    policy = Policy(
+        compute=Compute(1, 0), warmup=Warmup(STEPS - 2), reuse=Reuse("always"), predict=predict, cfg=Cfg("fused")
+    )
+    found, plan = held("flux", policy)
+    assert plan.memory(FLUX, element_size=4).total == found > 0
+
+
+@pytest.mark.parametrize("tap", [tap for tap in get_args(TapName) if tap not in ("magnitude", "filtered_latent")])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_signals(tap: Any, stride: int) -> None:
+    signal = Signal(tap, stride=stride if tap != "transform_rate" else 1)
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(STEPS - 2), reuse=Reuse(1e6, signal), cfg=Cfg("fused"))
+    found, plan = held("flux", policy)
+    counted = plan.memory(FLUX, element_size=4)
+    assert counted.total == found
+    assert all(stack.signal > 0 for stack in counted.stacks)
+
+
+def test_pruned_and_back_blocks() -> None:
+    for policy in (
+        Policy(compute=Compute(1, 1), warmup=Warmup(4), reuse=Reuse(0.2), prune=Prune(), cfg=Cfg("fused")),
+        Policy(compute=Compute(1, 2, (0,), 0.1), warmup=Warmup(4), reuse=Reuse("always"), cfg=Cfg("fused")),
+    ):
+        found, plan = held("flux", policy)
+        assert plan.memory(FLUX, element_size=4).total == found > 0
+
+
+def test_a_policy_that_never_reuses_holds_nothing() -> None:
+    found, plan = held("flux", Policy(compute=Compute(1, 0), reuse=Reuse(0.0), cfg=Cfg("fused")))
+    assert plan.memory(FLUX).total == found == 0
+
+
+@pytest.mark.parametrize("name", [n for n in bundled_policies() if n != "seacache"])
+def test_no_bundled_policy_holds_more_than_is_counted(name: str) -> None:
+    """Through a pipeline, two branches: with few steps a predictor may not have all its anchors yet."""
+    pipe = tiny_pipeline("flux", blocks=20)
+    most = 0
+    with load_policy(name).apply(pipe) as cached:
+
+        def watch(*_: object) -> None:
+            nonlocal most
+            most = max(most, cached.held_bytes())
+
+        handle = pipe.transformer.register_forward_hook(watch)
+        call(pipe, 28, true_cfg_scale=4.0)
+        handle.remove()
+        counted = cached.plan(28).memory(FLUX, element_size=4, branches=2).total
+    assert 0 < most <= counted
+
+
+def test_a_missing_shape_is_named() -> None:
+    _, plan = held("flux", Policy(compute=Compute(1, 0), cfg=Cfg("fused")))
+    with pytest.raises(KeyError, match=r"`hidden` for transformer\.transformer_blocks"):
+        plan.memory({"transformer.single_transformer_blocks": FLUX})
