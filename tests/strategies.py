@@ -76,6 +76,7 @@ OWN: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "rank": {"rank": st.integers(0, 64)},
     "ridge": {"ridge": st.floats(0, 1)},
     "clip": {"clip": st.tuples(st.floats(0, 1), st.floats(1, 4))},
+    "repay": {"repay": st.floats(0, 1)},
     "target": {"target": st.sampled_from(["residual", "hidden_states"])},
     "streams": {"streams": st.none() | st.sampled_from([("hidden",), ("encoder",), ("hidden", "encoder")])},
     "clock": {"clock": st.sampled_from(["step", "timestep", "sigma"])},

@@ -25,6 +25,17 @@ ANCHORS: dict[str, Callable[[Predict], int]] = {
 }
 """Tensors of a stream's size that a predictor holds once it has seen enough computed steps."""
 
+_REPAY_ANCHORS: dict[str, Callable[[Predict], int]] = {
+    "copy": lambda _: 2,
+    "taylor": lambda _: 2,
+    "newton": lambda predict: max(2 - predict.order, 0),
+    "hermite": lambda _: 2,
+    "foca": lambda _: 0,
+    "dmd": lambda _: 0,
+    "probe_gain": lambda _: 1,
+}
+"""Computed results that `repay` holds beside those of the predictor, for a parabola through three."""
+
 
 @frozen
 class StackMemory:
@@ -84,17 +95,22 @@ def _stack(stack: StackPlan, shapes: Shapes, element_size: int) -> StackMemory:
         return StackMemory(stack.shape.qualified, 0, 0)
     predict = stack.policy.predict
     hidden = math.prod(shapes["hidden"])
+    extrapolated = predict.streams is None or "hidden" in predict.streams
+    repays = predict.repay > 0 and extrapolated and stack.policy.prune is None
     elements = 0
     for stream in ("hidden", "encoder"):
         wanted = predict.streams is None or stream in predict.streams
         count = ANCHORS[predict.method](predict) if wanted else 1
         elements += count * math.prod(shapes[stream]) if stream in shapes else 0
+    elements += _REPAY_ANCHORS[predict.method](predict) * hidden if repays else 0
     if predict.method == "probe_gain":
         elements += 2 * hidden
+    # in float32: the debt, the gap's sum, and what the last reused step paid; beside them what it predicted
+    owed = hidden * (3 * 4 + element_size) if repays else 0
     own = 0 if stack.signal is None else _signal(stack.signal, shapes, element_size)
     back = sum(unit.kind == "back" for unit in stack.units)
     measured = (len(stack.units) - back) * own + back * hidden * element_size
-    return StackMemory(stack.shape.qualified, len(stack.units) * elements * element_size, measured)
+    return StackMemory(stack.shape.qualified, len(stack.units) * elements * element_size + owed, measured)
 
 
 def _signal(signal: Signal, shapes: Shapes, element_size: int) -> int:

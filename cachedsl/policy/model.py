@@ -98,6 +98,7 @@ class Predict:
         target: what is extrapolated, the unit's residual or its output.
         streams: which streams are; None is every stream that the blocks return. The others are copied.
         clock: what distance is measured in.
+        repay: how much of what the last gap's predictions were off by is taken back on each reused step.
         horizon: more steps than this after the last computed one, the predictor copies; None is no limit.
     """
 
@@ -112,18 +113,19 @@ class Predict:
     target: Literal["residual", "hidden_states"] = "residual"
     streams: tuple[Literal["hidden", "encoder"], ...] | None = None
     clock: ClockName = "step"
+    repay: float = 0.0
     horizon: int | None = None
 
 
-_SHARED = ("target", "streams", "clock", "horizon")
+_SHARED = ("target", "streams", "clock", "repay", "horizon")
 PREDICT_PARAMETERS: dict[str, tuple[str, ...]] = {
-    "copy": ("target",),
+    "copy": ("target", "repay"),
     "taylor": ("order", "form", *_SHARED),
     "newton": ("order", *_SHARED),
     "hermite": ("order", "scale", *_SHARED),
     "foca": _SHARED,
     "dmd": ("history", "rank", "ridge", *_SHARED),
-    "probe_gain": ("clip", "target", "streams", "horizon"),
+    "probe_gain": ("clip", "target", "streams", "repay", "horizon"),
 }
 
 
@@ -292,6 +294,7 @@ class PartialPredict:
     target: Literal["residual", "hidden_states"] | Unset = UNSET
     streams: tuple[Literal["hidden", "encoder"], ...] | Unset | None = UNSET
     clock: ClockName | Unset = UNSET
+    repay: float | Unset = UNSET
     horizon: int | Unset | None = UNSET
 
 

@@ -167,7 +167,7 @@ def _floats(values: list[Any]) -> tuple[float, ...]:
 def _predict(tree: Tree) -> Tree:
     converters: dict[str, Callable[[Any], Any]] = {
         **dict.fromkeys(("order", "history", "rank", "horizon"), int),
-        **dict.fromkeys(("scale", "ridge"), float),
+        **dict.fromkeys(("scale", "ridge", "repay"), float),
         "streams": tuple,
         "clip": _floats,
     }

@@ -12,6 +12,7 @@ from cachedsl.predictors.foca import FocaPredictor
 from cachedsl.predictors.hermite import HermitePredictor
 from cachedsl.predictors.newton import NewtonPredictor
 from cachedsl.predictors.probe_gain import ProbeGainPredictor
+from cachedsl.predictors.repay import RepayingPredictor
 from cachedsl.predictors.taylor import TaylorPredictor
 
 PREDICTORS: dict[str, Callable[[Predict], Predictor]] = {
@@ -27,7 +28,8 @@ PREDICTORS: dict[str, Callable[[Predict], Predictor]] = {
 
 def build_predictor(predict: Predict) -> Predictor:
     """Make a fresh predictor for one stream of one unit."""
-    return PREDICTORS[predict.method](predict)
+    base = PREDICTORS[predict.method](predict)
+    return RepayingPredictor(base, predict.repay) if predict.repay else base
 
 
 __all__ = ["PREDICTORS", "CopyPredictor", "Predictor", "build_predictor"]

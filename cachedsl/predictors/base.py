@@ -29,6 +29,9 @@ class Predictor(ABC):
     def predict(self, position: float) -> torch.Tensor:
         """Return the approximation at `position`, in the anchors' shape and dtype. Needs at least one anchor."""
 
+    def copied(self, value: torch.Tensor, position: float) -> None:  # noqa: B027
+        """Take note that `value` stood in at `position`, beyond the horizon; most predictors need it not."""
+
     @abstractmethod
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that is held, for the accounting of memory."""

@@ -34,7 +34,7 @@ class NewtonPredictor(Predictor):
             return newest
         base = newest.to(torch.promote_types(newest.dtype, torch.float32))
         result = base
-        for weight, anchor in list(zip(_weights(list(self._positions), position), self._anchors, strict=True))[1:]:
+        for weight, anchor in list(zip(weights(list(self._positions), position), self._anchors, strict=True))[1:]:
             result = result + weight * (anchor - base)
         return result.to(newest.dtype)
 
@@ -42,13 +42,13 @@ class NewtonPredictor(Predictor):
         return tuple(self._anchors)
 
 
-def _weights(positions: list[float], position: float) -> list[float]:
+def weights(positions: list[float], position: float) -> list[float]:
     """Return what each anchor weighs in the interpolating polynomial's value at `position`."""
-    weights = []
+    found = []
     for i, here in enumerate(positions):
         weight = 1.0
         for m, other in enumerate(positions):
             if m != i:
                 weight *= (position - other) / (here - other)
-        weights.append(weight)
-    return weights
+        found.append(weight)
+    return found

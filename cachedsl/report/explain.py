@@ -158,8 +158,15 @@ def _limits(stack: StackPlan) -> Iterator[str]:
 
 def _predicted(predict: Predict) -> str:
     what = {"residual": "residual", "hidden_states": "output"}[predict.target]
+    repaid = (
+        f"; {predict.repay:.0%} of what the last gap was off by is taken back on each reused step"
+        if predict.repay
+        else ""
+    )
     if predict.method == "copy":
-        return f"A reused step {'adds' if what == 'residual' else 'returns'} the {what} of the last computed one."
+        return (
+            f"A reused step {'adds' if what == 'residual' else 'returns'} the {what} of the last computed one{repaid}."
+        )
     how = {
         "taylor": f"Taylor's formula of order {predict.order}",
         "newton": f"Newton's divided differences of order {predict.order}",
@@ -172,7 +179,8 @@ def _predicted(predict: Predict) -> str:
     streams = "" if predict.streams is None else f" of the {' and '.join(predict.streams)} stream"
     clock = "" if predict.clock == "step" else f" over the {predict.clock}"
     far = "" if predict.horizon is None else f"; beyond {_steps(predict.horizon)} it copies"
-    return f"A reused step extrapolates the {what}{streams} by {how}{clock}, from up to {anchors} computed steps{far}."
+    extrapolates = f"A reused step extrapolates the {what}{streams} by {how}{clock}"
+    return f"{extrapolates}, from up to {anchors} computed steps{far}{repaid}."
 
 
 def _cfg(cfg: Cfg) -> str:

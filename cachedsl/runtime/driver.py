@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from attrs import evolve
 
 from cachedsl.machine.events import Action, DropHistory, Event, RunStarted
 from cachedsl.machine.plan import StackPlan, Unit
 from cachedsl.machine.transition import Snapshot, initial, transition
+from cachedsl.policy.model import Predict
 from cachedsl.runtime.features import UnitFeatures
 from cachedsl.signals import BLOCK_INPUT, Meter, Setting, build_meter
 
@@ -21,9 +23,14 @@ class Driver:
         self.plan = plan
         self.snapshot: Snapshot = initial(plan)
         setting = Setting(num_steps, branch)
-        self.features = [UnitFeatures(plan.policy.predict, self._meter(unit, setting)) for unit in plan.units]
+        self.features = [UnitFeatures(self._predict(unit), self._meter(unit, setting)) for unit in plan.units]
         self._observed: list[Callable[[Callable[[], torch.Tensor]], None]] = []
         self.feed(RunStarted(num_steps))
+
+    def _predict(self, unit: Unit) -> Predict:
+        """Return how `unit` is predicted; only a middle as a whole pays back what it was off by."""
+        predict = self.plan.policy.predict
+        return predict if unit.kind == "middle" else evolve(predict, repay=0.0)
 
     def _meter(self, unit: Unit, setting: Setting) -> Meter | None:
         signal = BLOCK_INPUT if unit.kind == "back" else self.plan.signal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from cachedsl.patterns import Stream
 from cachedsl.policy.model import Predict
@@ -72,13 +72,18 @@ class UnitFeatures:
             if predictor.needs_probe:
                 assert probe is not None, "the step taps the front for a predictor that goes by it"
                 predictor.see(probe)
+            if far:
+                predictor.copied(self.newest[stream], at.clock)
             predicted = self.newest[stream] if far else predictor.predict(at.clock)
             streams[stream] = before + predicted if self.predict.target == "residual" else predicted.clone()
         return streams
 
     def _predictor(self, stream: Stream) -> Predictor:
         wanted = self.predict.streams
-        return build_predictor(self.predict) if wanted is None or stream in wanted else CopyPredictor()
+        if wanted is not None and stream not in wanted:
+            return CopyPredictor()
+        # what a sampler adds up, and so can be paid back, is the stream that becomes the model's output
+        return build_predictor(self.predict if stream == "hidden" else evolve(self.predict, repay=0.0))
 
     def clear(self) -> None:
         """Forget everything; buffers are freed when nothing else holds them."""

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from torch import nn
 
 from cachedsl import attached, load_policy
 from cachedsl.calibrate.magnitude import NotCalibrated, calibrate_magnitude

@@ -44,6 +44,17 @@ def test_predictors(method: Any, streams: Any) -> None:
     assert plan.memory(FLUX, element_size=4).total == found > 0
 
 
+@pytest.mark.parametrize("method", get_args(PredictMethod))
+def test_what_is_owed_is_held_too(method: Any) -> None:
+    predict = Predict(method, 2, history=5, repay=0.5)
+    reuse = Reuse("always", max_continuous=2)
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(9), reuse=reuse, predict=predict, cfg=Cfg("fused"))
+    found, plan = held("flux", policy)
+    counted = plan.memory(FLUX, element_size=4).total
+    slack = 4 * FLUX["hidden"][1] * HIDDEN * 2 if method == "copy" else 0  # what it predicted is its anchor
+    assert counted - slack == found
+
+
 @pytest.mark.parametrize("tap", [tap for tap in get_args(TapName) if tap not in ("magnitude", "filtered_latent")])
 @pytest.mark.parametrize("stride", [1, 3])
 def test_signals(tap: Any, stride: int) -> None:

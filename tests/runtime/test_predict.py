@@ -44,6 +44,26 @@ def test_every_method_says_something_of_its_own(method: Any) -> None:
         assert not any(torch.allclose(mine, other, rtol=1e-6) for other in others)
 
 
+@pytest.mark.parametrize("name", ["dit", "flux"])
+def test_repay_changes_what_follows_the_first_gap_and_leaves_a_stationary_input_alone(name: str) -> None:
+    model = tiny_transformer(name)
+    reuse = Reuse("always", max_continuous=2)
+
+    def run(repay: float, fixed: bool) -> list[torch.Tensor]:
+        policy = Policy(
+            compute=Compute(0, 0), warmup=Warmup(3), reuse=reuse, predict=Predict("copy", repay=repay), cfg=Cfg("fused")
+        )
+        with policy.apply(model, num_inference_steps=9), torch.no_grad():
+            return [model(**inputs(name, 1 if fixed else i, 9), return_dict=False)[0] for i in range(9)]
+
+    plain, paid = run(0.0, fixed=False), run(1.0, fixed=False)
+    same = [torch.equal(a, b) for a, b in zip(plain, paid, strict=True)]
+    assert same == [True] * 6 + [False, True, True], "the debt of the first gap is paid on the step after the next one"
+    stationary = run(1.0, fixed=True)
+    scale = stationary[0].abs().max()
+    assert all(float((o - stationary[0]).abs().max() / scale) < 1e-4 for o in stationary)
+
+
 def test_published_form_differs_from_order_2_on() -> None:
     model = tiny_transformer("dit")
     for order, same in ((1, True), (2, False)):

@@ -22,6 +22,7 @@ def check(subject: Subject) -> Findings:
             ("reuse", "signal", "token_floor"): signal.get("token_floor"),
             ("reuse", "signal", "exponent"): signal.get("exponent"),
             ("reuse", "signal", "rescale"): sum(signal.get("rescale") or ()),  # not finite where one of them is not
+            ("predict", "repay"): (tree.get("predict") or {}).get("repay"),
             ("prune", "dynamic", "relax"): dynamic.get("relax"),
             ("prune", "dynamic", "max"): dynamic.get("max"),
         }

@@ -29,6 +29,13 @@ def check(subject: Subject) -> Findings:
                 subject.span(*path, "predict"),
                 "take another predictor",
             )
+        if meant.prune is not None and meant.predict.repay:
+            yield Diagnostic(
+                "no-effect",
+                "predict.repay: what is paid back is what the middle as a whole was off by, which `prune` has not",
+                subject.span(*path, "predict", "repay"),
+                "leave it out here",
+            )
         written = tree.get("predict") or {}
         method = meant.predict.method
         for key, value in written.items():
