@@ -11,7 +11,12 @@ from diffusers import DiTTransformer2DModel
 
 from tests import tiny
 
-STACKS = {"dit": ("transformer_blocks",), "flux": ("transformer_blocks", "single_transformer_blocks")}
+STACKS = {
+    "dit": ("transformer_blocks",),
+    "flux": ("transformer_blocks", "single_transformer_blocks"),
+    "wan": ("blocks",),
+    "cogvideox": ("transformer_blocks",),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -23,6 +28,9 @@ class Case:
         cfg: `fused` is one call a step with both branches in its batch; `separate` is two calls a step.
         max_accumulated: a budget for the whole run, as the reference has it.
         taylor: the order of the Taylor predictor; None copies.
+        dmd: how many anchors Dynamic Mode Decomposition fits; None copies.
+        token_floor: only tokens that moved by more than this count.
+        stride: only every k-th channel is compared.
         jump_at: from this step on the inputs are those of another seed.
         grow_at: from this step on the batch is twice as large.
         overrides: per stack, the settings of this class that are different there.
@@ -31,7 +39,7 @@ class Case:
     """
 
     name: str
-    family: Literal["dit", "flux"] = "flux"
+    family: Literal["dit", "flux", "wan", "cogvideox"] = "flux"
     blocks: int = 6
     folder: str | None = None
     steps: int = 20
@@ -48,6 +56,9 @@ class Case:
     max_continuous: int | None = None
     max_accumulated: float | None = None
     taylor: int | None = None
+    dmd: int | None = None
+    token_floor: float = 0.0
+    stride: int = 1
     mask: str | None = None
     otherwise: Literal["dynamic", "static"] = "dynamic"
     refresh_at: int | None = None

@@ -22,6 +22,7 @@ from cachedsl.policy.model import (
     StackOverride,
     Warmup,
 )
+from cachedsl.policy.signal import Signal
 from cachedsl.trace import StepRecord
 from tests.differential.cases import Case, Result, StepResult
 
@@ -34,12 +35,12 @@ def policy_of(case: Case) -> Policy:
         warmup=Warmup(case.warmup, case.warmup_interval),
         reuse=Reuse(
             threshold=case.threshold,
-            signal=case.signal,
+            signal=Signal(case.signal, stride=case.stride, token_floor=case.token_floor),
             max_total=case.max_total,
             max_continuous=case.max_continuous,
             max_accumulated=None if case.max_accumulated is None else Accumulated(case.max_accumulated, "never"),
         ),
-        predict=Predict() if case.taylor is None else Predict("taylor", case.taylor),
+        predict=_predict(case),
         cfg=Cfg(
             case.cfg,
             "uncond_first" if case.uncond_first else "cond_first",
@@ -50,6 +51,12 @@ def policy_of(case: Case) -> Policy:
         prune=None if case.prune is None else Prune(tuple(case.keep), Dynamic() if case.prune == "dynamic" else None),
         stacks=tuple((stack, _override(changes)) for stack, changes in case.overrides.items()),
     )
+
+
+def _predict(case: Case) -> Predict:
+    if case.dmd is not None:
+        return Predict("dmd", history=case.dmd)
+    return Predict() if case.taylor is None else Predict("taylor", case.taylor)
 
 
 def _override(changes: dict[str, Any]) -> StackOverride:

@@ -23,6 +23,7 @@ from cache_dit import (
     BlockAdapter,
     DBCacheConfig,
     DBPruneConfig,
+    DMDCalibratorConfig,
     ForwardPattern,
     ParamsModifier,
     TaylorSeerCalibratorConfig,
@@ -33,7 +34,12 @@ from cache_dit.caching.patch_functors import DiTPatchFunctor
 
 from tests.differential.cases import Case
 
-PATTERNS = {"dit": ForwardPattern.Pattern_3, "flux": ForwardPattern.Pattern_1}
+PATTERNS = {
+    "dit": ForwardPattern.Pattern_3,
+    "flux": ForwardPattern.Pattern_1,
+    "wan": ForwardPattern.Pattern_2,
+    "cogvideox": ForwardPattern.Pattern_0,
+}
 
 
 def cache_config(case: Case) -> Any:
@@ -85,8 +91,17 @@ def attach(case: Case, transformer: torch.nn.Module) -> None:
         adapter.params_modifiers = modifiers(case)
     if case.taylor is not None:
         context["calibrator_config"] = TaylorSeerCalibratorConfig(taylorseer_order=case.taylor)
+    if case.dmd is not None:
+        context["calibrator_config"] = DMDCalibratorConfig(dmd_history=case.dmd)
+    extra: dict[str, Any] = {}
     if case.signal == "hidden_states":
-        context["extra_cache_config"] = ExtraCacheConfig(l1_hidden_states_diff_threshold=case.threshold)
+        extra["l1_hidden_states_diff_threshold"] = case.threshold
+    if case.token_floor:
+        extra["important_condition_threshold"] = case.token_floor
+    if case.stride > 1:
+        extra["downsample_factor"] = case.stride
+    if extra:
+        context["extra_cache_config"] = ExtraCacheConfig(**extra)
     CachedAdapter.apply(adapter, **context)
 
 

@@ -34,6 +34,42 @@ FLUX = _grid(family="flux", blocks=14)
 DIT = _grid(family="dit", blocks=24, folder=BUNDLED)
 
 MASK = "11110100110010000001"
+
+
+def _families() -> tuple[Case, ...]:
+    """What every limit does on Wan, called once per branch, and on CogVideoX, which returns both streams."""
+    found = []
+    for family, cfg in (("wan", "separate"), ("cogvideox", "fused")):
+        more: dict[str, dict[str, object]] = {
+            "F1B0": {"front": 1},
+            "F2B2": {"back": 2, "threshold": 0.05},
+            "F4B1": {"front": 4, "back": 1, "threshold": 0.2},
+            "warmup-interval": {"warmup": 8, "warmup_interval": 2, "threshold": 0.2},
+            "max-total": {"max_total": 5, "threshold": 0.2},
+            "max-continuous": {"max_continuous": 2, "threshold": 0.2},
+            "accumulated": {"max_accumulated": 1.0, "threshold": 0.2},
+            "all-limits": {"max_total": 9, "max_continuous": 3, "max_accumulated": 1.5, "threshold": 0.3},
+            "mask": {"mask": MASK, "threshold": 0.2},
+            "mask-static": {"mask": MASK, "otherwise": "static"},
+            "refresh": {"refresh_at": 9, "threshold": 0.2},
+            "refresh-repeat": {"refresh_at": 6, "refresh_repeat": True, "warmup": 2, "threshold": 0.3},
+            "taylor-1": {"taylor": 1, "warmup": 5, "threshold": 0.2},
+            "hidden-states": {"signal": "hidden_states", "threshold": 0.05},
+        }
+        found += [
+            Case(name=f"{family}-{name}", family=family, blocks=8, cfg=cfg, **fields) for name, fields in more.items()
+        ]
+    return tuple(found)
+
+
+FAMILIES = _families()
+ECONOMIES = (
+    Case(name="stride", threshold=0.1, stride=4),
+    Case(name="stride-separate", threshold=0.1, stride=3, cfg="separate"),
+    Case(name="token-floor", threshold=0.2, token_floor=0.1),
+    Case(name="token-floor-high", threshold=0.2, token_floor=0.6),
+    Case(name="dit-token-floor", family="dit", blocks=24, threshold=0.2, token_floor=0.15),
+)
 FEATURES = (
     Case(name="threshold-0", threshold=0.0),
     Case(name="no-warmup", warmup=0, threshold=0.2),
@@ -121,6 +157,16 @@ def test_bundled_dit_agrees(case: Case, reference: Reference) -> None:
 @pytest.mark.parametrize("case", FEATURES, ids=lambda case: case.name)
 def test_feature_agrees(case: Case, reference: Reference) -> None:
     _assert_same(case, run_own(case), reference(SINGLE)[case.name])
+
+
+@pytest.mark.parametrize("case", FAMILIES, ids=lambda case: case.name)
+def test_wan_and_cogvideox_agree(case: Case, reference: Reference) -> None:
+    _assert_same(case, run_own(case), reference(FAMILIES)[case.name])
+
+
+@pytest.mark.parametrize("case", ECONOMIES, ids=lambda case: case.name)
+def test_fewer_channels_and_tokens_agree(case: Case, reference: Reference) -> None:
+    _assert_same(case, run_own(case), reference(ECONOMIES)[case.name])
 
 
 @pytest.mark.parametrize("grid", [FLUX, DIT], ids=["flux", "dit"])
