@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import importlib.resources
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import attrs
 import pytest
 import torch
 
-from cachedsl.policy.model import Accumulated
+from cachedsl.policy.model import Accumulated, Predict
+from cachedsl.predictors import build_predictor
 from cachedsl.predictors.taylor import TaylorPredictor
 from tests.differential.cases import Case, Result
 from tests.differential.conftest import Reference
@@ -63,6 +68,14 @@ def _families() -> tuple[Case, ...]:
 
 
 FAMILIES = _families()
+DMD = (
+    Case(name="dmd-dit", family="dit", blocks=24, folder=BUNDLED, dmd=6, warmup=6, threshold=0.2, max_continuous=2),
+    Case(name="dmd-wan", family="wan", blocks=8, cfg="separate", dmd=5, warmup=6, threshold=0.2),
+    Case(name="dmd-cogvideox", family="cogvideox", blocks=8, dmd=4, warmup=5, threshold=0.3, max_total=6),
+    Case(
+        name="dmd-mask", family="wan", blocks=8, cfg="separate", dmd=6, mask="11111101010010010101", otherwise="static"
+    ),
+)
 ECONOMIES = (
     Case(name="stride", threshold=0.1, stride=4),
     Case(name="stride-separate", threshold=0.1, stride=3, cfg="separate"),
@@ -162,6 +175,53 @@ def test_feature_agrees(case: Case, reference: Reference) -> None:
 @pytest.mark.parametrize("case", FAMILIES, ids=lambda case: case.name)
 def test_wan_and_cogvideox_agree(case: Case, reference: Reference) -> None:
     _assert_same(case, run_own(case), reference(FAMILIES)[case.name])
+
+
+@pytest.mark.parametrize("case", DMD, ids=lambda case: case.name)
+def test_dmd_decides_alike(case: Case, reference: Reference) -> None:
+    """The same steps and values. What is predicted differs by design: ours fits differences, theirs the results."""
+    own, theirs = run_own(case), reference(DMD)[case.name]
+    (stack,) = case.stacks
+    for branch in case.branches:
+        assert own.reused(stack, branch) == theirs.reused(stack, branch)
+        assert own.values(stack, branch) == pytest.approx(theirs.values(stack, branch), rel=1e-5, abs=0)
+    assert any(own.reused(stack, branch) for branch in case.branches)
+
+
+_THEIR_DMD = """
+import sys, torch
+from cache_dit.caching.cache_contexts.calibrators.dmd import DMDState
+given = torch.load(sys.argv[1], weights_only=True)
+state = DMDState(history=6)
+for step in range(9):
+    state.mark_step_begin()
+    state.update(given[step]) if step < 6 else torch.save(state.approximate(), f"{sys.argv[2]}/{step}.pt")
+"""
+
+
+@pytest.mark.parametrize("kind", ["exponentials", "constant", "affine", "slow drift"])
+def test_dmd_is_exact_on_what_both_are_for_and_ours_on_a_slow_drift_too(kind: str, tmp_path: Path) -> None:
+    """They drop modes below 1e-4 of the largest one, which a drift on a large constant is; its differences are not."""
+    torch.manual_seed(0)
+    a, b, c = torch.randn(3, 2, 5, 7, dtype=torch.float64)
+    forms = {
+        "exponentials": lambda t: a * 0.8**t + b * (-0.5) ** t + c,
+        "constant": lambda t: a,
+        "affine": lambda t: a + b * t,
+        "slow drift": lambda t: 100 * a + 0.01 * b * t,
+    }
+    truth = torch.stack([forms[kind](t) for t in range(9)]).float()
+    torch.save(truth, tmp_path / "given.pt")
+    script = [sys.executable, "-c", _THEIR_DMD, str(tmp_path / "given.pt"), str(tmp_path)]
+    subprocess.run(script, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    predictor = build_predictor(Predict("dmd", history=6))
+    for step in range(6):
+        predictor.update(truth[step], float(step))
+    for step in range(6, 9):
+        moved = (truth[step] - truth[5]).abs().max() if kind != "constant" else truth[step].abs().max()
+        theirs = (torch.load(tmp_path / f"{step}.pt", weights_only=True) - truth[step]).abs().max() / moved
+        assert (predictor.predict(float(step)) - truth[step]).abs().max() / moved < 2e-3
+        assert theirs > 0.5 if kind == "slow drift" else theirs < 2e-3
 
 
 @pytest.mark.parametrize("case", ECONOMIES, ids=lambda case: case.name)
