@@ -13,6 +13,7 @@ COMMANDS = {
     "check": "cachedsl.cli.check",
     "demo": "cachedsl.cli.demo",
     "explain": "cachedsl.cli.explain",
+    "policies": "cachedsl.cli.policies",
 }
 
 

@@ -1,0 +1,22 @@
+"""`cachedsl policies`: what is bundled."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+
+@click.command()
+@click.option("--markdown", is_flag=True, help="As the page docs/policies.md.")
+def policies(markdown: bool) -> None:
+    """List the bundled policies, and what each holds in memory on FLUX.1-dev."""
+    from cachedsl.report.policies import catalogue, megabytes, to_markdown
+
+    if markdown:
+        click.echo(to_markdown(), nl=False)
+        return
+    table = Table("policy", "what it is", "memory")
+    for entry in catalogue():
+        table.add_row(entry.name, entry.description, "-" if entry.memory is None else megabytes(entry.memory))
+    Console().print(table)
