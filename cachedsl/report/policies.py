@@ -47,7 +47,7 @@ def to_markdown() -> str:
     head = (
         "# Bundled policies\n\n"
         "`cachedsl policies --markdown` writes this page. *Memory* is what a run holds at most on FLUX.1-dev with one "
-        f"image of 1024 x 1024 in bfloat16 and {STEPS} steps, as `Plan.memory` counts it; a dash where the model cannot "
+        f"image of 1024 x 1024 in bfloat16 and {STEPS} steps, as `Plan.memory` counts it; a dash where a model cannot "
         "have the policy. `cachedsl explain NAME` says in words what a policy does.\n\n"
         "| policy | what it is | memory |\n|---|---|---:|\n"
     )

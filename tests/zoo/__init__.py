@@ -1,0 +1,1 @@
+"""Every transformer class of diffusers, tiny and with random weights."""
