@@ -24,6 +24,7 @@ from cachedsl.machine.events import (
     UnitReached,
 )
 from cachedsl.machine.plan import Unit
+from cachedsl.patterns import Stream
 from cachedsl.runtime.block_io import BlockIO, ChainIO, Streams
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.errors import CannotJoin, SkippedBlock
@@ -61,6 +62,8 @@ class StackStep:
         self._unit: Unit | None = None
         self._decision: ComputeUnit | ReuseUnit | None = None
         self._entry: Streams = {}
+        self._left: Streams = {}
+        self._added: dict[Stream, torch.Tensor] = {}
         self._modulated: torch.Tensor | None = None
         self._facts = facts or StepFacts()
         self._now: Any = None
@@ -174,6 +177,8 @@ class StackStep:
     def _run(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         streams = self._io.read(index, block, args, kwargs)
         self._io.check_chain(index, block, streams)
+        if self._unit is not None and index > self._unit.start:
+            self._note_work(streams)
         if index == 0 and self._plan.taps_front:
             self._front_entry = streams["hidden"]
         output = block(*args, **kwargs)
@@ -181,9 +186,22 @@ class StackStep:
         after = self._io.unwrap(index, block, output)
         if index == self._plan.front - 1 and self._plan.taps_front:
             self._front_exit = after["hidden"]
+        self._left = after
         if self._unit is not None and index == self._unit.stop - 1:
             self._finish(after)
         return output
+
+    def _note_work(self, streams: Streams) -> None:
+        """Sum up what the loop itself did to a stream between two blocks of a computed unit, a ControlNet's residuals.
+
+        On a reused step the loop does the like to what stands in, so it is no part of what the blocks add.
+        """
+        for name, now in streams.items():
+            before = self._left.get(name)
+            if now is None or before is None or now is before or now.shape != before.shape:
+                continue
+            added, work = self._added.get(name), now - before
+            self._added[name] = work if added is None else added + work
 
     def _stand_in(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         assert self._unit is not None
@@ -191,7 +209,8 @@ class StackStep:
         if index < self._unit.stop - 1:
             streams: Streams = {**features.values, **self._io.read(index, block, args, kwargs)}
         else:
-            streams = features.approximate(self._at, self._entry, self._probe())
+            entry = self._io.read(index, block, args, kwargs)  # with what the loop did on the way
+            streams = features.approximate(self._at, entry, self._probe())
             self._finish(None)
         return self._io.wrap(index, streams)
 
@@ -205,10 +224,19 @@ class StackStep:
                 if self._plan.policy.reuse.threshold == 0:
                     continue  # nothing will ever be reused, so nothing need be held
                 features = self._driver.features[self._unit.index]
-                features.store(self._at, self._entry, after, self._probe())
+                features.store(self._at, self._entered(), after, self._probe())
                 if features.meter is not None:
                     features.meter.keep(self._now)
-        self._unit, self._decision, self._entry, self._now = None, None, {}, None
+        self._unit, self._decision, self._entry, self._now, self._added = None, None, {}, None, {}
+
+    def _entered(self) -> Streams:
+        """Return what entered the unit, with what the loop did to it on the way."""
+        worked = dict(self._entry)
+        for name, work in self._added.items():
+            before = self._entry.get(name)
+            if before is not None and before.shape == work.shape:
+                worked[name] = before + work
+        return worked
 
 
 def _decision(actions: tuple[Action, ...]) -> ComputeUnit | ReuseUnit:
