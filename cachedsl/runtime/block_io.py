@@ -121,6 +121,10 @@ class BlockIO:
         self._outputs = streams
         return streams
 
+    def knows(self, index: int) -> bool:
+        """Tell whether block `index` has run, so that its output form is known."""
+        return index in self.forms
+
     def wrap(self, index: int, streams: Streams) -> Any:
         """Return `streams` as block `index` itself would."""
         form = self.forms[index]
@@ -160,6 +164,9 @@ class ChainIO:
 
     def unwrap(self, index: int, block: Any, output: Any) -> Streams:
         return self._parts[index].unwrap(self._local(index), block, output)
+
+    def knows(self, index: int) -> bool:
+        return self._parts[index].knows(self._local(index))
 
     def wrap(self, index: int, streams: Streams) -> Any:
         return self._parts[index].wrap(self._local(index), streams)

@@ -31,6 +31,7 @@ class UnitFeatures:
     predict: Predict
     meter: Meter | None = None
     last_step: int = -1
+    exit_index: int = -1
     newest: dict[Stream, torch.Tensor] = field(factory=dict)
     residuals: dict[Stream, Predictor] = field(factory=dict)
     values: Streams = field(factory=dict)
@@ -40,8 +41,19 @@ class UnitFeatures:
         """Tell whether any stream enters with another shape than at the last anchor; False without one."""
         return bool(self.shapes) and self.shapes != _shapes(entry)
 
-    def store(self, at: Position, entry: Streams, exit: Streams, probe: torch.Tensor | None = None) -> None:
-        """Keep what was just computed as the newest anchor; `probe` is what the front blocks added."""
+    def store(
+        self, at: Position, entry: Streams, exit: Streams, probe: torch.Tensor | None = None, exit_index: int = -1
+    ) -> None:
+        """Keep what was just computed as the newest anchor.
+
+        Args:
+            at: the step.
+            entry: the streams that entered the unit.
+            exit: the streams that left it.
+            probe: what the front blocks added.
+            exit_index: the last block of the unit that the model's loop called.
+        """
+        self.exit_index = exit_index
         self.last_step = at.step
         self.shapes = _shapes(entry)
         self.values = {}

@@ -69,15 +69,23 @@ class StackStep:
         self._now: Any = None
         self._middle: tuple[Meter, Any] | None = None
         self._records: list[UnitRecord] = []
-        self._starts = {unit.start: unit for unit in self._plan.units}
+        self._units = {index: unit for unit in self._plan.units for index in range(unit.start, unit.stop)}
+        self._passed: set[int] = set()
+        self._last = -1
         self._observing = any(isinstance(action, Observe) for action in driver.feed(StepStarted(at.step, leader)))
 
     def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run block `index`, or return what stands in for it, in the block's own output form."""
         if index == 0 and self._plan.signal is not None and self._plan.signal.tap == "modulated_input":
             self._modulated = self._io.modulated_input(index, block, args, kwargs)
-        if index in self._starts:
-            self._reach(self._starts[index], block, args, kwargs)
+        if self._unit is not None and index >= self._unit.stop:
+            self._leave_early()
+        unit = self._units.get(index)
+        if unit is not None and unit.index not in self._passed:  # its first block, or the first that the loop calls
+            self._passed.add(unit.index)
+            self._reach(unit, index, block, args, kwargs)
+        elif unit is not None and self._unit is None and unit.index in self._driver.snapshot.reused_units:
+            raise self._other_blocks(unit, index)
         if isinstance(self._decision, ReuseUnit):
             return self._stand_in(index, block, args, kwargs)
         return self._run(index, block, args, kwargs)
@@ -86,14 +94,10 @@ class StackStep:
         """End the step and return what became of it; `passage` counts how often the list was entered before.
 
         Raises:
-            SkippedBlock: the loop left a unit before its last block.
+            SkippedBlock: the loop left a reused unit before the block that its anchor ended with.
         """
         if self._unit is not None:
-            first, last = self._unit.start, self._unit.stop - 1
-            raise SkippedBlock(
-                f"{self._io.label}: blocks {first} to {last} are computed or reused as one, but the model's loop ended "
-                f"before block {last}; let `compute` cover the blocks that the call skips"
-            )
+            self._leave_early()
         self._driver.feed(StepEnded())
         self._io.forget_outputs()
         units = tuple(self._records)
@@ -116,11 +120,30 @@ class StackStep:
             units=units,
         )
 
-    def _reach(self, unit: Unit, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Let the machine decide over `unit`, whose first block is about to be called."""
+    def _leave_early(self) -> None:
+        """Leave a unit whose last blocks the loop skipped: what the last one that ran returned is the unit's result."""
+        assert self._unit is not None
+        if not isinstance(self._decision, ReuseUnit):
+            self._finish(self._left)
+            return
+        raise self._other_blocks(self._unit, self._last)
+
+    def _other_blocks(self, unit: Unit, at: int) -> SkippedBlock:
+        first, last = unit.start, unit.stop - 1
+        expected = self._driver.features[unit.index].exit_index
+        return SkippedBlock(
+            f"{self._io.label}: blocks {first} to {last} were to be reused as one, as they were computed, up to block "
+            f"{expected}, but this time the model's loop calls others of them, such as {at}, or ends before; let "
+            "`compute` cover the blocks that some calls skip"
+        )
+
+    def _reach(
+        self, unit: Unit, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Let the machine decide over `unit`, the first of whose blocks that the loop calls is about to be called."""
         features = self._driver.features[unit.index]
         self._unit = unit
-        self._entry = self._io.read(unit.start, block, args, kwargs)
+        self._entry = self._io.read(index, block, args, kwargs)
         self._now = None if features.meter is None else features.meter.look(self._view())
         if features.meter is not None and unit.kind == "middle":
             self._middle = (features.meter, self._now)
@@ -177,7 +200,7 @@ class StackStep:
     def _run(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         streams = self._io.read(index, block, args, kwargs)
         self._io.check_chain(index, block, streams)
-        if self._unit is not None and index > self._unit.start:
+        if self._unit is not None and self._last >= self._unit.start:
             self._note_work(streams)
         if index == 0 and self._plan.taps_front:
             self._front_entry = streams["hidden"]
@@ -186,7 +209,7 @@ class StackStep:
         after = self._io.unwrap(index, block, output)
         if index == self._plan.front - 1 and self._plan.taps_front:
             self._front_exit = after["hidden"]
-        self._left = after
+        self._left, self._last = after, index
         if self._unit is not None and index == self._unit.stop - 1:
             self._finish(after)
         return output
@@ -206,7 +229,10 @@ class StackStep:
     def _stand_in(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         assert self._unit is not None
         features = self._driver.features[self._unit.index]
-        if index < self._unit.stop - 1:
+        self._last = index
+        if index > features.exit_index or not self._io.knows(index):
+            raise self._other_blocks(self._unit, index)
+        if index != features.exit_index:
             streams: Streams = {**features.values, **self._io.read(index, block, args, kwargs)}
         else:
             entry = self._io.read(index, block, args, kwargs)  # with what the loop did on the way
@@ -224,7 +250,7 @@ class StackStep:
                 if self._plan.policy.reuse.threshold == 0:
                     continue  # nothing will ever be reused, so nothing need be held
                 features = self._driver.features[self._unit.index]
-                features.store(self._at, self._entered(), after, self._probe())
+                features.store(self._at, self._entered(), after, self._probe(), self._last)
                 if features.meter is not None:
                     features.meter.keep(self._now)
         self._unit, self._decision, self._entry, self._now, self._added = None, None, {}, None, {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from cachedsl import matching
-from cachedsl.policy.model import Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
 from cachedsl.runtime import attach as attaching
 from cachedsl.runtime.errors import PatternMismatch, SkippedBlock
 from tests.tiny import inputs, tiny_transformer
@@ -53,16 +54,45 @@ def test_a_wrong_declaration_names_the_block_and_both_sides(
         assert torch.equal(model(**inputs(name, 0, 3), return_dict=False)[0], expected)
 
 
-def test_a_loop_that_leaves_a_unit_early_is_an_error() -> None:
+def leaving_out(skipped: Callable[[int, int], bool]) -> torch.nn.Module:
+    """A tiny DiT whose loop does not call the blocks for which `skipped(step, index)`; `calls` counts its forwards."""
+
     class Short(type(tiny_transformer("dit"))):  # type: ignore[misc]
+        calls = 0
+
         def forward(self, hidden_states: torch.Tensor, timestep: Any, class_labels: Any) -> Any:
             hidden_states = self.pos_embed(hidden_states)
-            for block in self.transformer_blocks[:-1]:
-                hidden_states = block(hidden_states, timestep=timestep, class_labels=class_labels)
+            for index, block in enumerate(self.transformer_blocks):
+                if not skipped(Short.calls, index):
+                    hidden_states = block(hidden_states, timestep=timestep, class_labels=class_labels)
+            Short.calls += 1
             return (hidden_states,)
 
     model = tiny_transformer("dit")
     model.__class__ = Short
-    skipped = pytest.raises(SkippedBlock, match="are computed or reused as one")
-    with POLICY.apply(model, num_inference_steps=3), torch.no_grad(), skipped:
+    return model
+
+
+@pytest.mark.parametrize("out", [{5}, {1}, {1, 2, 5}, {3}])
+def test_blocks_that_the_caller_always_leaves_out_are_no_hindrance(out: set[int]) -> None:
+    model = leaving_out(lambda step, index: index in out)
+    with torch.no_grad():
+        expected = model(**inputs("dit", 0, 3))[0]
+    reuse = Reuse(threshold="always")
+    with Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=reuse, cfg=Cfg("fused")).apply(model) as cached:
+        with cached.run(steps=3), torch.no_grad():
+            outputs = [model(**inputs("dit", 0, 3))[0] for _ in range(3)]
+        assert [s.outcome for s in cached.trace.steps()] == ["computed", "reused", "reused"]
+        assert [s.blocks_run for s in cached.trace.steps()] == [6 - len(out), 1, 1]
+    assert all(torch.allclose(output, expected, atol=1e-5) for output in outputs)
+
+
+@pytest.mark.parametrize(("first", "later"), [({3}, {5}), ({5}, {3})])
+def test_a_call_that_leaves_out_others_than_the_computed_one_is_an_error(first: set[int], later: set[int]) -> None:
+    model = leaving_out(lambda step, index: index in (first if step == 0 else later))
+    reuse = Reuse(threshold="always")
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=reuse, cfg=Cfg("fused"))
+    with policy.apply(model, num_inference_steps=3), torch.no_grad():
         model(**inputs("dit", 0, 3))
+        with pytest.raises(SkippedBlock, match=r"were to be reused as one.*calls others of them"):
+            model(**inputs("dit", 1, 3))
