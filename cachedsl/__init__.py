@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cachedsl.machine.compile import compile_policy
     from cachedsl.policy.load import bundled_policies, load_policy
     from cachedsl.policy.model import Policy
+    from cachedsl.registry import supported_matrix, supported_pipelines
     from cachedsl.runtime.attach import attached
     from cachedsl.runtime.session import Cached
     from cachedsl.summary import Summary
@@ -30,6 +31,8 @@ __all__ = [
     "bundled_policies",
     "compile_policy",
     "load_policy",
+    "supported_matrix",
+    "supported_pipelines",
 ]
 __version__ = "0.1.0"
 
@@ -44,6 +47,8 @@ _HOMES = {
     "bundled_policies": "cachedsl.policy.load",
     "compile_policy": "cachedsl.machine.compile",
     "load_policy": "cachedsl.policy.load",
+    "supported_matrix": "cachedsl.registry",
+    "supported_pipelines": "cachedsl.registry",
 }
 
 

@@ -76,23 +76,35 @@ class StackAdapter:
 
 @frozen
 class TransformerAdapter:
-    """One transformer class. `cfg` is what its pipelines do with guidance on; `stacks` are in execution order."""
+    """One transformer class.
+
+    `cfg` is what its pipelines do with guidance on; `stacks` are in execution order; `pipelines` are the pipeline
+    classes that have it.
+    """
 
     cfg: Literal["fused", "separate"]
     stacks: dict[str, StackAdapter]
+    pipelines: tuple[str, ...] = ()
     input: InputAdapter = InputAdapter()
 
 
 @frozen
 class Adapter:
-    """One family. `models` are published models: component, block list, block count; for `explain` and golden plans."""
+    """One family.
+
+    `models` are published models: component, block list, block count; for `explain` and golden plans. `verified` is the
+    diffusers version on which the tests run its classes.
+    """
 
     family: str
     transformers: dict[str, TransformerAdapter]
+    verified: str = "0.42.1"
     models: dict[str, dict[str, dict[str, int]]] = field(factory=dict)
 
     def shape(self, model: str | None = None) -> ModelShape:
         """Return the shape of one of `models`, the first by default."""
+        if not self.models:
+            raise UnsupportedModel(f"{self.family}: no model of this family has its block counts in the adapter")
         label = model or next(iter(self.models))
         stacks = [
             StackShape(path, blocks, component, modulated=self._modulated(path))
@@ -165,7 +177,7 @@ def find_adapter(name: str) -> NamedModel:
     """
     names: dict[str, NamedModel] = {}
     for adapter in load_adapters():
-        first = next(iter(adapter.models))
+        first = next(iter(adapter.models), "")
         for key in (adapter.family, *adapter.transformers):
             names[key.lower()] = NamedModel(adapter, first)
         names.update({model.lower(): NamedModel(adapter, model) for model in adapter.models})
@@ -173,5 +185,5 @@ def find_adapter(name: str) -> NamedModel:
         return names[name.lower()]
     near = difflib.get_close_matches(name.lower(), names, n=1)
     guess = f", did you mean {near[0]!r}?" if near else ";"
-    listed = ", ".join(f"{a.family} ({', '.join(a.models)})" for a in load_adapters())
+    listed = ", ".join(f"{a.family} ({', '.join(a.models)})" for a in load_adapters() if a.models)
     raise UnsupportedModel(f"no adapter is called {name!r}{guess} there are: {listed}")

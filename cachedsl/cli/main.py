@@ -9,6 +9,7 @@ import click
 from cachedsl import __version__
 
 COMMANDS = {
+    "adapters": "cachedsl.cli.adapters",
     "calibrate": "cachedsl.cli.calibrate",
     "check": "cachedsl.cli.check",
     "demo": "cachedsl.cli.demo",

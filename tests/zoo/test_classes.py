@@ -1,0 +1,120 @@
+"""Every transformer class of diffusers under a policy: exact, stationary, as planned, again, and without a trace."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from cachedsl.matching import match_transformer
+from cachedsl.policy.model import Cfg, Compute, Policy, Prune, Reuse, Warmup
+from cachedsl.runtime.session import Cached
+from tests.zoo.base import Entry
+from tests.zoo.entries import ENTRIES
+
+STEPS = 8
+FUSED = Cfg("fused")
+
+
+def tensors(value: object) -> list[torch.Tensor]:
+    """Return every tensor that a model returned, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [tensor for part in parts for tensor in tensors(part)]
+
+
+def run(entry: Entry, model: nn.Module, *, fixed: bool = False) -> list[list[torch.Tensor]]:
+    outputs = []
+    with torch.no_grad():
+        for step in range(STEPS):
+            entry.prepare(model)
+            outputs.append(tensors(model(**entry.inputs(2 if fixed else step, STEPS))))
+    return outputs
+
+
+@contextmanager
+def under(entry: Entry, model: nn.Module, policy: Policy) -> Iterator[Cached]:
+    with policy.apply(model) as cached, cached.run(steps=STEPS):
+        yield cached
+
+
+def static(front: int, back: int, **more: Any) -> Policy:
+    return Policy(compute=Compute(front, back), warmup=Warmup(2), reuse=Reuse("always"), cfg=FUSED, **more)
+
+
+def equal(a: list[list[torch.Tensor]], b: list[list[torch.Tensor]]) -> bool:
+    return all(torch.equal(x, y) for one, other in zip(a, b, strict=True) for x, y in zip(one, other, strict=True))
+
+
+@pytest.fixture(params=sorted(ENTRIES))
+def entry(request: pytest.FixtureRequest) -> Entry:
+    torch.set_num_threads(1)
+    return ENTRIES[request.param]
+
+
+def test_threshold_0_is_exact_and_detaching_leaves_no_trace(entry: Entry) -> None:
+    model = entry.build()
+    before = {
+        name: (type(module), len(module._forward_hooks), len(module._forward_pre_hooks))
+        for name, module in model.named_modules()
+    }
+    plain = run(entry, model)
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(0.0), cfg=FUSED)
+    with under(entry, model, policy) as cached:
+        assert equal(run(entry, model), plain)
+        assert {s.outcome for s in cached.trace.steps()} == {"computed"}
+    after = {
+        name: (type(module), len(module._forward_hooks), len(module._forward_pre_hooks))
+        for name, module in model.named_modules()
+    }
+    assert after == before
+    assert equal(run(entry, model), plain)
+
+
+@pytest.mark.parametrize(("front", "back"), [(1, 0), (1, 1)])
+def test_a_stationary_input_gives_the_computed_output(entry: Entry, front: int, back: int) -> None:
+    model = entry.build()
+    expected = run(entry, model, fixed=True)[0]
+    with under(entry, model, static(front, back)) as cached:
+        outputs = run(entry, model, fixed=True)
+        assert any(s.outcome == "reused" for s in cached.trace.steps())
+    for step, output in enumerate(outputs):
+        for mine, other in zip(output, expected, strict=True):
+            assert (mine - other).abs().max() <= 1e-4 * (other.abs().max() + 1e-3), step
+
+
+@pytest.mark.parametrize("kind", ["F1B0", "F1B1", "prune"])
+def test_the_planned_steps_are_reused_and_a_second_run_is_as_the_first(entry: Entry, kind: str) -> None:
+    """Counted by the executions of the blocks themselves."""
+    model = entry.build()
+    adapter = match_transformer([type(model).__name__])
+    assert adapter is not None
+    counts: Counter[tuple[str, int]] = Counter()
+    for path in adapter.stacks:
+        for index, block in enumerate(model.get_submodule(path)):  # type: ignore[arg-type]
+            block.register_forward_hook(lambda *_, key=(path, index): counts.update([key]))
+    run(entry, model)
+    every = {key: count // STEPS for key, count in counts.items()}
+    counts.clear()
+    policy = {
+        "F1B0": static(1, 0),
+        "F1B1": static(1, 1),
+        "prune": Policy(compute=Compute(1, 1), warmup=Warmup(2), reuse=Reuse(1e9), prune=Prune(), cfg=FUSED),
+    }[kind]
+    with policy.apply(model) as cached:
+        with cached.run(steps=STEPS):
+            first = run(entry, model)
+        for stack in cached.plan(STEPS).stacks:
+            blocks = [key for key in every if key[0] == stack.name]
+            middle = {(stack.name, i) for unit in stack.units for i in range(unit.start, unit.stop)}
+            for key in blocks:
+                assert counts[key] == every[key] * (2 if key in middle else STEPS), key
+        assert cached.summary().blocks_run == sum(counts.values())
+        with cached.run(steps=STEPS):
+            assert equal(run(entry, model), first)
