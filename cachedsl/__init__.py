@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cachedsl.diagnostics import CachedslError, PolicyError
     from cachedsl.machine.compile import compile_policy
+    from cachedsl.matching import Adapter, load_adapter
     from cachedsl.policy.load import bundled_policies, load_policy
     from cachedsl.policy.model import Policy
     from cachedsl.registry import supported_matrix, supported_pipelines
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cachedsl.trace import Trace
 
 __all__ = [
+    "Adapter",
     "Cached",
     "CachedslError",
     "Policy",
@@ -30,6 +32,7 @@ __all__ = [
     "attached",
     "bundled_policies",
     "compile_policy",
+    "load_adapter",
     "load_policy",
     "supported_matrix",
     "supported_pipelines",
@@ -37,6 +40,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Adapter": "cachedsl.matching",
     "Cached": "cachedsl.runtime.session",
     "CachedslError": "cachedsl.diagnostics",
     "Policy": "cachedsl.policy.model",
@@ -46,6 +50,7 @@ _HOMES = {
     "attached": "cachedsl.runtime.attach",
     "bundled_policies": "cachedsl.policy.load",
     "compile_policy": "cachedsl.machine.compile",
+    "load_adapter": "cachedsl.matching",
     "load_policy": "cachedsl.policy.load",
     "supported_matrix": "cachedsl.registry",
     "supported_pipelines": "cachedsl.registry",

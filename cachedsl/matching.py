@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 import cattrs
@@ -20,6 +22,8 @@ from cattrs.v import transform_error
 from cachedsl.diagnostics import CachedslError
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.patterns import PATTERNS, Stream
+
+ENTRY_POINTS = "cachedsl.adapters"
 
 
 class UnsupportedModel(CachedslError):
@@ -120,14 +124,42 @@ class Adapter:
 
 @lru_cache(maxsize=1)
 def load_adapters() -> tuple[Adapter, ...]:
-    """Read the bundled adapters, in the order of their file names.
+    """Read the bundled adapters, in the order of their file names, and those that other packages offer.
+
+    Another package offers an `Adapter`, or the path of its YAML, under the entry point group `cachedsl.adapters`; of
+    two that name one class, the later holds.
 
     Raises:
         AdapterError: a file has an unknown key, a missing one, a wrong type or an unknown pattern.
     """
     folder = files("cachedsl.adapters")
     paths = sorted((p for p in folder.iterdir() if p.name.endswith(".yaml")), key=lambda p: p.name)
-    return tuple(read_adapter(path.read_text(encoding="utf-8"), path.name) for path in paths)
+    bundled = [read_adapter(path.read_text(encoding="utf-8"), path.name) for path in paths]
+    return (*bundled, *(_load_entry(point) for point in entry_points(group=ENTRY_POINTS)))
+
+
+def _load_entry(point: EntryPoint) -> Adapter:
+    found = point.load()
+    if isinstance(found, Adapter):
+        return found
+    if not isinstance(found, str | Path):
+        raise AdapterError(
+            f"entry point {point.name!r} of {ENTRY_POINTS}: expected an Adapter or the path of its YAML, got "
+            f"{type(found).__name__}"
+        )
+    return load_adapter(found)
+
+
+def load_adapter(path: str | Path) -> Adapter:
+    """Read an adapter of your own from a YAML file, for `policy.apply(target, adapter=...)`.
+
+    Raises:
+        AdapterError: the file cannot be read, or does not hold.
+    """
+    try:
+        return read_adapter(Path(path).read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise AdapterError(f"{path}: the file cannot be read: {error.strerror}") from error
 
 
 def read_adapter(text: str, name: str) -> Adapter:
@@ -148,9 +180,13 @@ def read_adapter(text: str, name: str) -> Adapter:
     return adapter
 
 
-def match_transformer(class_names: Sequence[str]) -> TransformerAdapter | None:
-    """Return the adapter of the first class in `class_names` (a class and its bases, nearest first) that has one."""
-    known = {name: adapter for family in load_adapters() for name, adapter in family.transformers.items()}
+def match_transformer(class_names: Sequence[str], own: Adapter | None = None) -> TransformerAdapter | None:
+    """Return the adapter of the first class in `class_names` (a class and its bases, nearest first) that has one.
+
+    `own` is asked before all others.
+    """
+    families = load_adapters() if own is None else (*load_adapters(), own)
+    known = {name: adapter for family in families for name, adapter in family.transformers.items()}
     return next((known[name] for name in class_names if name in known), None)
 
 

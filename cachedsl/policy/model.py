@@ -16,6 +16,7 @@ from cachedsl.diagnostics import Span
 from cachedsl.policy.signal import SIGNALS, Signal, as_signal
 
 if TYPE_CHECKING:
+    from cachedsl.matching import Adapter
     from cachedsl.runtime.session import Cached
 
 Always = Literal["always"]
@@ -412,11 +413,11 @@ class Policy:
 
         return to_yaml(self)
 
-    def apply(self, target: Any, num_inference_steps: int | None = None) -> Cached:
+    def apply(self, target: Any, num_inference_steps: int | None = None, adapter: Adapter | None = None) -> Cached:
         """Attach this policy to a diffusers pipeline or to a bare transformer; see `cachedsl.runtime.attach.attach`."""
         from cachedsl.runtime.attach import attach
 
-        return attach(self, target, num_inference_steps=num_inference_steps)
+        return attach(self, target, num_inference_steps=num_inference_steps, adapter=adapter)
 
 
 def specificity(key: str) -> tuple[bool, int]:

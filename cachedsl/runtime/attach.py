@@ -9,7 +9,7 @@ from torch import nn
 
 from cachedsl.machine.compile import check_fit, compile_policy
 from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.matching import TransformerAdapter, UnsupportedModel, match_transformer, supported_families
+from cachedsl.matching import Adapter, TransformerAdapter, UnsupportedModel, match_transformer, supported_families
 from cachedsl.policy.model import Policy
 from cachedsl.runtime.errors import AlreadyAttached
 from cachedsl.runtime.executor import Executor
@@ -19,7 +19,9 @@ from cachedsl.runtime.session import Cached, Session
 Matched = list[tuple[str, nn.Module, TransformerAdapter]]
 
 
-def attach(policy: Policy, target: Any, num_inference_steps: int | None = None) -> Cached:
+def attach(
+    policy: Policy, target: Any, num_inference_steps: int | None = None, adapter: Adapter | None = None
+) -> Cached:
     """Attach `policy`; everything is checked before anything is changed.
 
     Args:
@@ -27,6 +29,8 @@ def attach(policy: Policy, target: Any, num_inference_steps: int | None = None) 
         target: a diffusers pipeline, whose runs are its calls, or a transformer.
         num_inference_steps: for a bare transformer, the steps of every run; runs then begin and end by themselves.
             Without it, delimit them with `with cached.run(steps=...)`. A pipeline knows its own.
+        adapter: says how the blocks of a model of yours are called, before the bundled adapters are asked; see
+            `cachedsl.load_adapter`.
 
     Returns:
         The handle; `remove()` it or use it in a `with` statement.
@@ -39,7 +43,7 @@ def attach(policy: Policy, target: Any, num_inference_steps: int | None = None) 
     is_pipeline = not isinstance(target, nn.Module) and hasattr(target, "components") and callable(target)
     if is_pipeline and num_inference_steps is not None:
         raise TypeError("num_inference_steps is for bare transformers; a pipeline is told at each call")
-    matched = _match(target, is_pipeline)
+    matched = _match(target, is_pipeline, adapter)
     _refuse_attached(target, matched)
     shape = _shape(target, matched)
     check_fit(policy, shape)
@@ -48,7 +52,7 @@ def attach(policy: Policy, target: Any, num_inference_steps: int | None = None) 
     session = Session(
         policy=policy,
         label=base_class(target).__name__,
-        compile=functools.partial(compile_policy, policy, shape),
+        shape=shape,
         declared_cfg=matched[0][2].cfg,
         scheduler=(lambda: getattr(target, "scheduler", None)) if is_pipeline else (lambda: None),
         steps=num_inference_steps,
@@ -76,7 +80,7 @@ def _detach(target: Any, session: Session) -> None:
     restore(target)
 
 
-def _match(target: Any, is_pipeline: bool) -> Matched:
+def _match(target: Any, is_pipeline: bool, own: Adapter | None) -> Matched:
     """Find the transformers of `target` that an adapter knows, in the order of its components."""
     if not is_pipeline and not isinstance(target, nn.Module):
         raise UnsupportedModel(
@@ -86,7 +90,7 @@ def _match(target: Any, is_pipeline: bool) -> Matched:
     modules = {name: module for name, module in candidates.items() if isinstance(module, nn.Module)}
     found: Matched = []
     for name, module in modules.items():
-        adapter = match_transformer([cls.__name__ for cls in base_class(module).__mro__])
+        adapter = match_transformer([cls.__name__ for cls in base_class(module).__mro__], own)
         if adapter is not None:
             found.append((name, module, adapter))
     if not found:

@@ -11,7 +11,9 @@ from typing import Any, Literal
 import torch
 from attrs import define, field
 
+from cachedsl.machine.compile import check_fit, compile_policy
 from cachedsl.machine.plan import Plan
+from cachedsl.machine.shape import ModelShape
 from cachedsl.policy.model import Policy
 from cachedsl.runtime.clock import Clock
 from cachedsl.runtime.errors import ConcurrentRun, StillRunning
@@ -31,7 +33,7 @@ class Session:
     Attributes:
         policy: the attached policy.
         label: the target's class name, for messages.
-        compile: makes the plan for a step count.
+        shape: the block lists of the target.
         declared_cfg: what the adapter says of the family.
         scheduler: returns the pipeline's scheduler, which its user may exchange; None for a bare transformer.
         steps: runs of a bare transformer begin by themselves and have this many steps.
@@ -39,7 +41,7 @@ class Session:
 
     policy: Policy
     label: str
-    compile: Callable[[int | None], Plan]
+    shape: ModelShape
     declared_cfg: Literal["fused", "separate"]
     scheduler: Callable[[], Any]
     steps: int | None = None
@@ -48,14 +50,34 @@ class Session:
     watchers: list[Callable[[str, str, torch.Tensor], None]] = field(factory=list)
     _run: Run | None = None
     _runs: int = 0
-    _plans: dict[int | None, Plan] = field(factory=dict)
+    _plans: dict[tuple[Policy, int | None], Plan] = field(factory=dict)
     _lock: threading.Lock = field(factory=threading.Lock)
     _told_idle: bool = False
 
     def plan_for(self, num_steps: int | None) -> Plan:
-        if num_steps not in self._plans:
-            self._plans[num_steps] = self.compile(num_steps)
-        return self._plans[num_steps]
+        key = (self.policy, num_steps)
+        if key not in self._plans:
+            self._plans[key] = compile_policy(self.policy, self.shape, num_steps)
+        return self._plans[key]
+
+    @contextmanager
+    def using(self, policy: Policy) -> Iterator[None]:
+        """Let the runs that begin inside go by another policy.
+
+        Raises:
+            PolicyError: it does not fit the model; nothing is changed.
+            ConcurrentRun: a run is going on; it is not disturbed.
+        """
+        check_fit(policy, self.shape)
+        self.end_open_run()
+        if self._run is not None:
+            raise ConcurrentRun(f"{self.label}: another policy cannot take over in the middle of a run")
+        before, self.policy = self.policy, policy
+        try:
+            yield
+            self.end_open_run()
+        finally:
+            self.policy = before
 
     @contextmanager
     def run(self, steps: int | None = None, scheduler: Any = None) -> Iterator[None]:
@@ -150,14 +172,17 @@ class Cached:
     """The handle of an attached policy; `remove` it, or use it as a context manager.
 
     Attributes:
-        policy: the policy that is attached.
+        policy: the policy that is attached, or that `using` has put in its place.
         trace: what happened, step by step, since attaching.
     """
 
     def __init__(self, session: Session, detach: Callable[[], None]) -> None:
         self._session = session
         self._detach: Callable[[], None] | None = detach
-        self.policy = session.policy
+
+    @property
+    def policy(self) -> Policy:
+        return self._session.policy
 
     @property
     def trace(self) -> Trace:
@@ -181,6 +206,17 @@ class Cached:
             ConcurrentRun: a run is going on; it is not disturbed.
         """
         with self._session.run(steps, scheduler):
+            yield self
+
+    @contextmanager
+    def using(self, policy: Policy) -> Iterator[Cached]:
+        """Go by another policy for the runs inside, without attaching anew: `with cached.using(policy): pipe(...)`.
+
+        Raises:
+            PolicyError: it does not fit the model; the attached one goes on.
+            ConcurrentRun: a run is going on; it is not disturbed.
+        """
+        with self._session.using(policy):
             yield self
 
     def summary(self) -> Summary:
