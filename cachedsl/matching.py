@@ -172,6 +172,12 @@ def read_adapter(text: str, name: str) -> Adapter:
         raise AdapterError(f"{name}: " + "; ".join(transform_error(error))) from error
     for class_name, transformer in adapter.transformers.items():
         for path, stack in transformer.stacks.items():
+            if stack.modulated_input is not None and bool(stack.modulated_input.argument) == bool(
+                stack.modulated_input.module
+            ):
+                raise AdapterError(
+                    f"{name}: {class_name}.{path}: modulated_input takes `module` and `arguments`, or `argument` alone"
+                )
             if stack.pattern not in PATTERNS:
                 raise AdapterError(
                     f"{name}: {class_name}.{path}: unknown pattern {stack.pattern!r}; the patterns are "

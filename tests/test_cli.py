@@ -39,7 +39,9 @@ def test_check_prints_every_finding_and_exits_with_1(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("version: 1\nwarmpu: 3\ntail: x\n")
     (tmp_path / "b.yaml").write_text("version: 1\n\tx\n")
     (tmp_path / "other.yaml").write_text("some: thing\n")
-    (tmp_path / "adapter.yaml").write_text("family: x\nversion: 1\n")
+    (tmp_path / "adapter.yaml").write_text(
+        "family: x\ntransformers: {A: {cfg: fused, stacks: {b: {pattern: hidden_only}}}}\n"
+    )
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "c.yaml").write_text("version: 2\n")
     result = run("check", str(tmp_path))
@@ -50,7 +52,7 @@ def test_check_prints_every_finding_and_exits_with_1(tmp_path: Path) -> None:
         f"{tmp_path}/a.yaml:3:7",
         f"{tmp_path}/b.yaml:2:1",
     ]
-    assert lines[3] == "2 policies checked, 3 findings"
+    assert lines[3] == "2 policies and 1 adapter checked, 3 findings"
     named = run("check", str(tmp_path / "other.yaml"))
     assert named.exit_code == 1
     assert "missing-key" in named.output

@@ -1,4 +1,4 @@
-"""`cachedsl check`: every finding of policy files, one a line."""
+"""`cachedsl check`: every finding of policy and adapter files, one a line."""
 
 from __future__ import annotations
 
@@ -7,31 +7,35 @@ from pathlib import Path
 
 import click
 
-from cachedsl.policy.load import SUFFIXES, check_file
+from cachedsl.policy.load import SUFFIXES, check_adapter_file, check_file
 from cachedsl.source import read
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def check(paths: tuple[Path, ...]) -> None:
-    """Check policy files, and all policies below folders.
+    """Check policy and adapter files, and all of them below folders.
 
-    A file that is named is checked whatever it holds. Below a folder, `.yaml` and `.yml` files count as policies when
-    they have a key `version` or cannot be read as YAML at all; adapters, which have a key `family`, and hidden folders
-    are passed over.
+    A file with a key `family` is an adapter; any other that is named is checked as a policy, whatever it holds. Below a
+    folder, `.yaml` and `.yml` files count as policies when they have a key `version` or cannot be read as YAML at all;
+    hidden folders are passed over.
 
     Exit status: 0 fine, 1 findings, 2 wrong use.
     """
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     if not files:
         raise click.UsageError(f"no policies below {', '.join(str(path) for path in paths)}")
-    count = 0
+    count, adapters = 0, 0
     for file in files:
-        findings = check_file(file, str(file))
+        adapter = _has(file, "family")
+        adapters += adapter
+        findings = (check_adapter_file if adapter else check_file)(file, str(file))
         count += len(findings)
         for finding in findings:
             click.echo(finding.render())
-    click.echo(f"{_plural(len(files), 'policy', 'policies')} checked, {_plural(count, 'finding', 'findings')}")
+    kinds = [_plural(len(files) - adapters, "policy", "policies")] * (len(files) > adapters)
+    kinds += [_plural(adapters, "adapter", "adapters")] * (adapters > 0)
+    click.echo(f"{' and '.join(kinds)} checked, {_plural(count, 'finding', 'findings')}")
     if count:
         raise SystemExit(1)
 
@@ -42,15 +46,13 @@ def _files(path: Path) -> Iterator[Path]:
         return
     for file in sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file()):
         hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-        if not hidden and _is_policy(file):
+        if not hidden and (_has(file, "version") or _has(file, "family") or read(file, str(file)).root is None):
             yield file
 
 
-def _is_policy(file: Path) -> bool:
+def _has(file: Path, key: str) -> bool:
     root = read(file, str(file)).root
-    if root is None:
-        return True
-    return "version" in root.mapping and "family" not in root.mapping
+    return root is not None and key in root.mapping
 
 
 def _plural(count: int, one: str, many: str) -> str:

@@ -71,6 +71,15 @@ def check_file(path: Path, name: str) -> tuple[Diagnostic, ...]:
     return ()
 
 
+def check_adapter_file(path: Path, name: str) -> tuple[Diagnostic, ...]:
+    """Return every finding of the adapter file at `path` that needs no model; nothing where it holds."""
+    source = read(path, name)
+    findings = list(source.findings)
+    if source.root is not None:
+        findings += shape_findings(source.root, "adapter")
+    return tuple(in_file_order(findings))
+
+
 @frozen
 class _File:
     """A policy file being read: what messages call it, where it is (None for text), and who extends it."""

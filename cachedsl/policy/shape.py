@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from jsonschema import Draft202012Validator, ValidationError, validators
 
@@ -17,11 +17,13 @@ from cachedsl.diagnostics import Diagnostic, Span
 from cachedsl.policy.notation import MAX_NUMBER
 from cachedsl.source import Node, printable
 
+Kind = Literal["policy", "adapter"]
 
-@lru_cache(maxsize=1)
-def policy_schema() -> dict[str, Any]:
-    """Return the schema that ships as `schemas/policy.schema.json`."""
-    text = (files("cachedsl.schemas") / "policy.schema.json").read_text(encoding="utf-8")
+
+@lru_cache(maxsize=2)
+def load_schema(kind: Kind) -> dict[str, Any]:
+    """Return the schema that ships as `schemas/policy.schema.json` or `schemas/adapter.schema.json`."""
+    text = (files("cachedsl.schemas") / f"{kind}.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 
@@ -32,16 +34,16 @@ def _whole_pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[Val
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-@lru_cache(maxsize=1)
-def _validator() -> Any:
+@lru_cache(maxsize=2)
+def _validator(kind: Kind) -> Any:
     extend: Any = validators.extend
-    return extend(Draft202012Validator, {"pattern": _whole_pattern})(policy_schema())
+    return extend(Draft202012Validator, {"pattern": _whole_pattern})(load_schema(kind))
 
 
-def shape_findings(root: Node) -> Iterator[Diagnostic]:
+def shape_findings(root: Node, kind: Kind = "policy") -> Iterator[Diagnostic]:
     """Yield what the tree under `root` has that the schema does not allow, or lacks that it requires."""
-    for error in _validator().iter_errors(root.plain()):
-        yield from _translate(error, root)
+    for error in _validator(kind).iter_errors(root.plain()):
+        yield from _translate(error, root, load_schema(kind).get("$defs", {}))
     yield from _too_large((), root)
 
 
@@ -59,7 +61,7 @@ def _too_large(path: tuple[str, ...], node: Node) -> Iterator[Diagnostic]:
         yield Diagnostic("bad-value", message, node.span)
 
 
-def _translate(error: Any, root: Node) -> Iterator[Diagnostic]:
+def _translate(error: Any, root: Node, parts: dict[str, Any]) -> Iterator[Diagnostic]:
     """Turn one of jsonschema's errors (a `ValidationError`) into findings; of a choice, follow the mapping's branch."""
     path = tuple(str(step) for step in error.absolute_path)
     node = find(root, tuple(error.absolute_path))
@@ -67,7 +69,7 @@ def _translate(error: Any, root: Node) -> Iterator[Diagnostic]:
         within = [inner for inner in error.context or () if _is_mapping_branch(error, inner)]
         if within and isinstance(error.instance, dict):
             for inner in within:
-                yield from _translate(inner, root)
+                yield from _translate(inner, root, parts)
             return
     if "propertyNames" in error.schema_path:
         title = error.schema.get("title", "another key")
@@ -85,7 +87,7 @@ def _translate(error: Any, root: Node) -> Iterator[Diagnostic]:
             if key not in error.instance:
                 yield _missing_key(key, path, node, error.schema)
         return
-    yield _bad_value(path, node, error)
+    yield _bad_value(path, node, error, parts)
 
 
 def _is_mapping_branch(error: Any, inner: Any) -> bool:
@@ -112,24 +114,24 @@ def _unknown_key(key: str, path: tuple[str, ...], node: Node, allowed: tuple[str
 
 def _missing_key(key: str, path: tuple[str, ...], node: Node, schema: dict[str, Any]) -> Diagnostic:
     where = f" in `{dotted(path)}`" if path else ""
-    expected = schema["properties"][key].get("title", "a value")
+    expected = schema.get("properties", {}).get(key, {}).get("title", "a value")
     return Diagnostic("missing-key", f"key `{key}` is missing{where}", node.span, f"expected {expected}")
 
 
-def _bad_value(path: tuple[str, ...], node: Node, error: Any) -> Diagnostic:
-    title = _title(error.schema)
+def _bad_value(path: tuple[str, ...], node: Node, error: Any, parts: dict[str, Any]) -> Diagnostic:
+    title = _title(error.schema, parts)
     hint = None
     if path[-1:] in (("steps",), ("bits",)) and re.fullmatch("[01]+", node.text):
         hint = f'quote it, it is text and not a number: "{node.text}"'
     return Diagnostic("bad-value", f"{dotted(path)}: expected {title}, got {describe(node)}", node.span, hint)
 
 
-def _title(schema: dict[str, Any]) -> str:
+def _title(schema: dict[str, Any], parts: dict[str, Any]) -> str:
     if "title" in schema:
         return str(schema["title"])
     reference = schema.get("$ref")
     if reference is not None:
-        return _title(policy_schema()["$defs"][reference.rsplit("/", 1)[1]])
+        return _title(parts[reference.rsplit("/", 1)[1]], parts)
     return "something else"
 
 

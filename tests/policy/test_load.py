@@ -35,7 +35,7 @@ from cachedsl.policy.model import (
     RunsMask,
     Warmup,
 )
-from cachedsl.policy.shape import policy_schema
+from cachedsl.policy.shape import load_schema
 from cachedsl.policy.signal import SIGNALS, Ratios, Signal
 from tests.strategies import policies
 
@@ -279,12 +279,12 @@ def test_no_mutated_policy_raises_anything_but_policy_error(policy: Policy, data
 
 
 def test_the_schema_is_a_valid_2020_12_schema() -> None:
-    Draft202012Validator.check_schema(policy_schema())
+    Draft202012Validator.check_schema(load_schema("policy"))
 
 
 def test_schema_model_and_reference_page_have_the_same_keys() -> None:
     """A key that one of the three lacks is a key that nobody can find, write or use."""
-    schema = policy_schema()
+    schema = load_schema("policy")
     top = set(schema["properties"])
     typed = {a.name for a in attrs.fields(Policy)} - {"origin"}
     assert top == typed | {"extends"}

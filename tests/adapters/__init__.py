@@ -1,0 +1,1 @@
+"""Adapter files, checked like policies."""

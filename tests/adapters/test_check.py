@@ -1,0 +1,91 @@
+"""Adapter files have a schema of their own, and are checked like policies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import attrs
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+
+from cachedsl.cli.main import main
+from cachedsl.matching import (
+    Adapter,
+    AdapterError,
+    InputAdapter,
+    ModulatedInput,
+    StackAdapter,
+    TransformerAdapter,
+    read_adapter,
+)
+from cachedsl.patterns import PATTERNS, Stream
+from cachedsl.policy.load import check_adapter_file
+from cachedsl.policy.shape import load_schema
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD = "family: mine\ntransformers:\n  A:\n    cfg: fused\n    stacks: {b: {pattern: hidden_only}}\n"
+
+
+def names(cls: type) -> set[str]:
+    return {field.name for field in attrs.fields(cls)}
+
+
+def test_schema_and_model_have_the_same_keys() -> None:
+    schema = load_schema("adapter")
+    Draft202012Validator.check_schema(schema)
+    parts = schema["$defs"]
+    assert set(schema["properties"]) == names(Adapter)
+    assert set(parts["transformer"]["properties"]) == names(TransformerAdapter)
+    assert set(parts["transformer"]["properties"]["input"]["properties"]) == names(InputAdapter)
+    assert set(parts["stack"]["properties"]) == names(StackAdapter)
+    assert set(parts["stack"]["properties"]["modulated_input"]["properties"]) == names(ModulatedInput)
+    assert parts["stack"]["properties"]["pattern"]["enum"] == list(PATTERNS)
+    assert set(get_args(Stream)) <= names(StackAdapter)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "adapters").glob("*.yaml")), ids=lambda path: path.stem)
+def test_bundled_adapters_hold(path: Path) -> None:
+    assert check_adapter_file(path, path.name) == ()
+    assert read_adapter(path.read_text(encoding="utf-8"), path.name).family.replace("-", "_") == path.stem
+
+
+BAD = {
+    "family: mine\n": "a.yaml:1:1: error[missing-key]: key `transformers` is missing (expected a mapping of transformer classes)",
+    GOOD.replace("cfg: fused", "cfg: both"): "a.yaml:4:10: error[bad-value]: transformers.A.cfg: expected `fused` or "
+    "`separate`, got `both`",
+    GOOD.replace("pattern: hidden_only", "pattern: hidden"): "a.yaml:5:27: error[bad-value]: "
+    "transformers.A.stacks.b.pattern: expected one of the six block patterns, got `hidden`",
+    GOOD.replace(
+        "{pattern: hidden_only}", "{patern: x, pattern: hidden_only}"
+    ): "a.yaml:5:18: error[unknown-key]: unknown "
+    "key `patern` in `transformers.A.stacks.b` (did you mean `pattern`? allowed: pattern, hidden, encoder, modulated_input)",
+    GOOD.replace("stacks: {b:", "stacks: {b c:"): "a.yaml:5:14: error[bad-value]: transformers.A.stacks: expected the "
+    "attribute path of a block list, got `b c`",
+    GOOD + "family: twice\n": "a.yaml:6:1: error[duplicate-key]: ",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_findings_name_the_place(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text(text)
+    said = CliRunner().invoke(main, ["check", "a.yaml"])
+    assert said.exit_code == 1
+    assert said.output.startswith(BAD[text]), said.output
+    assert said.output.endswith("1 adapter checked, 1 finding\n")
+
+
+def test_policies_and_adapters_below_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "adapter.yaml").write_text(GOOD)
+    (tmp_path / "policy.yaml").write_text("version: 1\n")
+    (tmp_path / "other.yaml").write_text("a: 1\n")
+    said = CliRunner().invoke(main, ["check", str(tmp_path)])
+    assert said.output == "1 policy and 1 adapter checked, 0 findings\n"
+
+
+@pytest.mark.parametrize("spec", ["{output: 0}", "{module: norm1, arguments: {x: x}, argument: temb}"])
+def test_a_modulated_input_is_had_in_one_way(spec: str) -> None:
+    with pytest.raises(AdapterError, match="takes `module` and `arguments`, or `argument` alone"):
+        read_adapter(GOOD.replace("hidden_only}", f"hidden_only, modulated_input: {spec}}}"), "a.yaml")
