@@ -1,8 +1,8 @@
-"""All entries of the zoo."""
+"""All entries of the zoo: every class that an adapter names has one."""
 
 from __future__ import annotations
 
-from tests.zoo import part_c
+from tests.zoo import part_c, part_tiny
 from tests.zoo.base import Entry
 
-ENTRIES: dict[str, Entry] = {entry.name: entry for part in (part_c,) for entry in part.ENTRIES}
+ENTRIES: dict[str, Entry] = {entry.name: entry for part in (part_tiny, part_c) for entry in part.ENTRIES}

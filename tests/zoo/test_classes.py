@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from cachedsl import supported_matrix
 from cachedsl.matching import match_transformer
 from cachedsl.policy.model import Cfg, Compute, Policy, Prune, Reuse, Warmup
 from cachedsl.runtime.session import Cached
@@ -50,6 +51,11 @@ def static(front: int, back: int, **more: Any) -> Policy:
 
 def equal(a: list[list[torch.Tensor]], b: list[list[torch.Tensor]]) -> bool:
     return all(torch.equal(x, y) for one, other in zip(a, b, strict=True) for x, y in zip(one, other, strict=True))
+
+
+def test_every_class_that_an_adapter_names_is_in_the_zoo() -> None:
+    """And the zoo has none that no adapter names; the matrix says that the tests run each of them."""
+    assert {row.transformer for row in supported_matrix()} == {name.partition("/")[0] for name in ENTRIES}
 
 
 @pytest.fixture(params=sorted(ENTRIES))
