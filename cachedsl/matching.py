@@ -66,11 +66,17 @@ class InputAdapter:
 
 @frozen
 class StackAdapter:
-    """One block list: the pattern of its blocks, and the arguments that carry the streams where they differ."""
+    """One block list: the pattern of its blocks, and the arguments that carry the streams where they differ.
+
+    `between` says what becomes of what the model's loop itself does between two blocks. `apply` takes it for something
+    that comes from elsewhere, such as a ControlNet's residuals, and lets it happen on reused steps as on computed ones;
+    `reuse` takes it for a part of what the blocks do, right where it reads `hidden_states` itself.
+    """
 
     pattern: str
     hidden: str = "hidden_states"
     encoder: str = "encoder_hidden_states"
+    between: Literal["apply", "reuse"] = "apply"
     modulated_input: ModulatedInput | None = None
 
     @property

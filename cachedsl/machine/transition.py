@@ -70,6 +70,7 @@ class Snapshot:
         reused_units: units reused in the step in progress.
         computed_units: units computed in the step in progress.
         measured: the first values measured in the step in progress, where a threshold adapts to them.
+        absent: units that the last step did not reach, because the model's loop left their blocks out.
     """
 
     phase: Phase
@@ -89,6 +90,7 @@ class Snapshot:
     reused_units: tuple[int, ...] = ()
     computed_units: tuple[int, ...] = ()
     measured: tuple[float, ...] = ()
+    absent: tuple[int, ...] = ()
 
 
 Result = tuple[Snapshot, tuple[Action, ...]]
@@ -175,7 +177,8 @@ def _forced(plan: StackPlan, step: Snapshot, index: int, refreshed: bool) -> str
         return "exact"
     if refreshed:
         return "refresh"
-    if any(count < plan.anchors_needed for count in step.anchors):
+    expected = [count for unit, count in enumerate(step.anchors) if unit not in step.absent]
+    if any(count < plan.anchors_needed for count in expected) or (step.anchors and not expected):
         return "no_history"
     if in_warmup(plan, step.since_refresh):
         return "warmup"
@@ -339,6 +342,7 @@ def _step_ended(plan: StackPlan, snapshot: Snapshot, event: StepEnded) -> Result
         reused_run=snapshot.reused_run + 1 if reused else 0,
         accumulated=0.0 if zeroed else snapshot.accumulated,
         drift=snapshot.drift if reused or lifelong else 0.0,
+        absent=tuple(u.index for u in plan.units if u.index not in (*snapshot.reused_units, *snapshot.computed_units)),
     )
     return ended, ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from attrs import define, field, frozen
@@ -40,6 +40,7 @@ class BlockIO:
         pattern: which streams go in and out.
         names: the argument that carries each stream.
         label: the list's name, for messages.
+        between: whether what the loop does between blocks is applied on reused steps, or reused.
         forms: the output form of every block seen so far, by index.
     """
 
@@ -47,8 +48,13 @@ class BlockIO:
     names: Mapping[Stream, str]
     label: str
     modulated: ModulatedInput | None = None
+    between: Literal["apply", "reuse"] = "apply"
     forms: dict[int, Form] = field(factory=dict)
     _outputs: Streams = field(factory=dict)
+
+    def applies_between(self, index: int) -> bool:
+        """Tell whether what the loop does before block `index` happens on reused steps too."""
+        return self.between == "apply"
 
     def read(self, index: int, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Streams:
         """Return the input streams of a call, `(batch, tokens, channels)` each, None where the caller passes none."""
@@ -152,6 +158,9 @@ class ChainIO:
             sum(count for count, _ in parts[:i]) for i, (count, _) in enumerate(parts) for _ in range(count)
         ]
         self.label = "+".join([parts[0][1].label, *(io.label.rpartition(".")[2] for _, io in parts[1:])])
+
+    def applies_between(self, index: int) -> bool:
+        return self._parts[index].applies_between(self._local(index))
 
     def read(self, index: int, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Streams:
         return self._parts[index].read(self._local(index), block, args, kwargs)

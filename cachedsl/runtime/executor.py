@@ -109,9 +109,8 @@ class Executor:
         blocks = self.transformer.get_submodule(path)
         assert isinstance(blocks, nn.ModuleList), "matching has checked the lists"
         label = f"{self.component}.{path}"
-        return StackSlot(
-            self, path, blocks, BlockIO(PATTERNS[stack.pattern], stack.names, label, stack.modulated_input)
-        )
+        io = BlockIO(PATTERNS[stack.pattern], stack.names, label, stack.modulated_input, stack.between)
+        return StackSlot(self, path, blocks, io)
 
     def attach(self) -> None:
         """Swap the block lists' classes and register the hooks."""

@@ -200,7 +200,7 @@ class StackStep:
     def _run(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         streams = self._io.read(index, block, args, kwargs)
         self._io.check_chain(index, block, streams)
-        if self._unit is not None and self._last >= self._unit.start:
+        if self._unit is not None and self._last >= self._unit.start and self._io.applies_between(index):
             self._note_work(streams)
         if index == 0 and self._plan.taps_front:
             self._front_entry = streams["hidden"]
@@ -235,7 +235,8 @@ class StackStep:
         if index != features.exit_index:
             streams: Streams = {**features.values, **self._io.read(index, block, args, kwargs)}
         else:
-            entry = self._io.read(index, block, args, kwargs)  # with what the loop did on the way
+            worked = self._io.applies_between(index)
+            entry = self._io.read(index, block, args, kwargs) if worked else self._entry
             streams = features.approximate(self._at, entry, self._probe())
             self._finish(None)
         return self._io.wrap(index, streams)

@@ -61,6 +61,13 @@ def reused_so_far(kinds: Sequence[str], decided: Sequence[tuple[str, str] | None
     return False
 
 
+def lacking(anchors: Sequence[int], needed: int, reached_before: Sequence[bool]) -> bool:
+    """Tell whether a unit lacks anchors, of those that the step before reached; where it reached none, they all do."""
+    if not any(reached_before):
+        return True
+    return any(was and count < needed for was, count in zip(reached_before, anchors, strict=True))
+
+
 def interpret_units(
     policy: Policy,
     steps: int,
@@ -99,7 +106,7 @@ def interpret_units(
             step, why = "compute", "exact"
         elif refreshing:
             step, why = "compute", "refresh"
-        elif min(anchors) < needed:
+        elif lacking(anchors, needed, reached[own - 1] if own else [True] * len(kinds)):
             step, why = "compute", "no_history"
         elif since < warmup and since % policy.warmup.interval == 0:
             step, why = "compute", "warmup"

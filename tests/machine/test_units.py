@@ -367,3 +367,18 @@ def test_a_static_follower_does_not_ask_its_leader() -> None:
     followed = feed(measured, computed_once(measured), StepStarted(1, "reuse"))[0]
     assert (followed.verdict, followed.reason) == ("reuse", "followed")
     assert Policy().cfg.decision == "per_branch"
+
+
+def test_a_unit_that_the_loop_leaves_out_keeps_no_other_from_reuse() -> None:
+    plan = plan_of(2, reuse=Reuse("always"))
+    state, _ = feed(plan, initial(plan), RunStarted(9), StepStarted(0), UnitReached(1), UnitDone(1), StepEnded())
+    state, actions = feed(plan, state, StepStarted(1), UnitReached(1))
+    assert actions == (ReuseUnit(1, "static"),)
+    state, _ = feed(plan, state, UnitDone(1), StepEnded(), StepStarted(2))
+    assert feed(plan, state, UnitReached(0))[1] == (ComputeUnit(0, "no_history"),)  # the loop calls it after all
+
+
+def test_a_step_that_reached_no_unit_leaves_no_history() -> None:
+    plan = plan_of(2, reuse=Reuse("always"))
+    state, _ = feed(plan, initial(plan), RunStarted(9), StepStarted(0), StepEnded(), StepStarted(1))
+    assert (state.verdict, state.reason) == ("compute", "no_history")

@@ -106,7 +106,7 @@ def test_lists_that_do_not_fit_together_cannot_join(monkeypatch: pytest.MonkeyPa
     adapter = matching.match_transformer(["DiTTransformer2DModel"])
     assert adapter is not None
     both = attrs.evolve(adapter, stacks={**adapter.stacks, "more": adapter.stacks["transformer_blocks"]})
-    monkeypatch.setattr(attaching, "match_transformer", lambda names: both)
+    monkeypatch.setattr(attaching, "match_transformer", lambda names, own: both)
     refused = pytest.raises(
         CannotJoin, match=r"transformer_blocks\+more: span: joined needs hidden_states of one shape"
     )

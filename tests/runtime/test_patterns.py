@@ -26,7 +26,7 @@ def declare(monkeypatch: pytest.MonkeyPatch, model: nn.Module, **changes: Any) -
     assert adapter is not None
     stacks = {path: attrs.evolve(stack, **changes) for path, stack in adapter.stacks.items()}
     wrong = attrs.evolve(adapter, stacks=stacks)
-    monkeypatch.setattr(attaching, "match_transformer", lambda names: wrong)
+    monkeypatch.setattr(attaching, "match_transformer", lambda names, own: wrong)
 
 
 @pytest.mark.parametrize(
