@@ -121,6 +121,8 @@ FEATURES = (
     Case(name="dit-limits", family="dit", blocks=24, threshold=0.2, max_total=8, max_continuous=3),
     Case(name="dit-mask", family="dit", blocks=24, threshold=0.1, mask=MASK, cfg="separate"),
     Case(name="dit-taylor-1", family="dit", blocks=24, taylor=1, warmup=5, threshold=0.2, cfg="separate"),
+    Case(name="taylor-1-refresh", taylor=1, warmup=4, threshold=0.3, refresh_at=10),
+    Case(name="wan-taylor-1-refresh", family="wan", cfg="separate", taylor=1, warmup=4, threshold=0.3, refresh_at=10),
     Case(name="dit-refresh", family="dit", blocks=24, threshold=0.2, refresh_at=10, cfg="separate"),
 )
 
@@ -129,6 +131,8 @@ HIGHER_TAYLOR = (
     Case(name="taylor-2-gaps", taylor=2, warmup=5, threshold=0.9, mask="11111001100010010001"),
     Case(name="taylor-3-gaps", taylor=3, warmup=6, threshold=0.9, mask="11111101001000101001", cfg="separate"),
     Case(name="dit-taylor-2", family="dit", blocks=24, taylor=2, warmup=5, threshold=0.2),
+    Case(name="wan-taylor-2", family="wan", blocks=8, cfg="separate", taylor=2, warmup=5, threshold=0.2),
+    Case(name="cogvideox-taylor-2", family="cogvideox", blocks=8, taylor=2, warmup=5, threshold=0.2, back=1),
 )
 LATE_TAYLOR = Case(name="late-taylor", taylor=1, warmup=2, threshold=0.9, max_continuous=1)
 LATE_COPY = attrs.evolve(LATE_TAYLOR, name="late-copy", taylor=None)

@@ -5,9 +5,11 @@ They run in this process: a hook belongs to one model object. Which steps they c
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 import torch
 from diffusers.hooks import (
@@ -23,7 +25,7 @@ from torch import nn
 
 from cachedsl import attached, load_policy
 from cachedsl.calibrate.magnitude import calibrate_magnitude
-from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, RunsMask, Warmup
+from cachedsl.policy.model import Cfg, Compute, EveryMask, Policy, Reuse, RunsMask, Warmup
 from cachedsl.policy.signal import Ratios, Signal
 from tests.tiny import inputs, tiny_transformer
 
@@ -73,13 +75,55 @@ def first_block(threshold: float) -> Policy:
 
 
 @pytest.mark.parametrize("threshold", [0.03, 0.1, 0.2, 0.5])
-@pytest.mark.parametrize("name", ["flux", "cogvideox"])
+@pytest.mark.parametrize("name", ["flux", "cogvideox", "wan"])
 def test_first_block_cache(name: str, threshold: float) -> None:
     theirs, outputs = hooked(name, apply_first_block_cache, FirstBlockCacheConfig(threshold=threshold))
     mine, own_outputs, _ = own(name, first_block(threshold))
     assert mine == theirs
     assert theirs.count("reused") >= (0 if threshold < 0.1 else 2)
     agree(own_outputs, outputs)
+
+
+@pytest.mark.parametrize("name", ["wan", "flux"])
+def test_first_block_cache_per_context(name: str) -> None:
+    """Two calls a step, each in the `cache_context` that pipelines give it: branches decide for themselves."""
+    theirs, own_model = tiny_transformer(name), tiny_transformer(name)
+    apply_first_block_cache(theirs, FirstBlockCacheConfig(threshold=0.2))
+    policy = attrs.evolve(first_block(0.2), cfg=Cfg("separate"))
+    with policy.apply(own_model) as cached, cached.run(steps=STEPS):
+        mine, own_outputs = _run_branches(own_model, name)
+        assert {b: [s.outcome for s in cached.trace.steps(branch=b)] for b in mine} == mine
+    expected, outputs = _run_branches(theirs, name)
+    assert mine == expected
+    assert mine["cond"] != mine["uncond"]
+    agree(own_outputs, outputs)
+
+
+def _run_branches(model: nn.Module, name: str) -> tuple[dict[str, list[str]], list[torch.Tensor]]:
+    verdicts: dict[str, list[str]] = {"cond": [], "uncond": []}
+    outputs = []
+    ran: list[str] = []
+    handle = SEEN_AT[name](model).register_forward_hook(lambda *_: ran.append(branch))
+    with torch.no_grad():
+        for step, branch in itertools.product(range(STEPS), verdicts):
+            ran.clear()
+            with model.cache_context(branch):  # type: ignore[operator]
+                outputs.append(model(**inputs(name, step, STEPS, branch), return_dict=False)[0])
+            verdicts[branch].append("computed" if ran else "reused")
+    handle.remove()
+    return verdicts, outputs
+
+
+def test_first_block_cache_needs_a_context_and_a_policy_does_not() -> None:
+    model = tiny_transformer("flux")
+    apply_first_block_cache(model, FirstBlockCacheConfig(threshold=0.2))
+    with pytest.raises(ValueError, match="No cache context is set"):
+        model(**inputs("flux", 0, STEPS))
+    bare = tiny_transformer("flux")
+    with first_block(0.2).apply(bare) as cached, cached.run(steps=STEPS):
+        for step in range(STEPS):
+            bare(**inputs("flux", step, STEPS))
+        assert "reused" in [s.outcome for s in cached.trace.steps()]
 
 
 def test_the_bundled_policy_is_that_cache_with_its_first_published_threshold() -> None:
@@ -146,9 +190,8 @@ def test_calibrated_ratios_are_those_of_diffusers(capsys: pytest.CaptureFixture[
     assert row == pytest.approx(theirs, rel=1e-5)
 
 
-@pytest.mark.parametrize(("interval", "head", "after"), [(5, 3, None), (3, 2, None), (2, 4, 17), (6, 1, 18)])
-def test_taylorseer_s_schedule(interval: int, head: int, after: int | None) -> None:
-    """Their hook skips inside the blocks; which steps it computes is a static mask: head, one reused, then intervals."""
+def _taylorseer_computes(interval: int, head: int, after: int | None = None) -> list[int]:
+    """Their hook skips inside the blocks, so it is seen at a projection of an attention that it wraps."""
     model = tiny_transformer("flux")
     config = TaylorSeerCacheConfig(
         cache_interval=interval, disable_cache_before_step=head, disable_cache_after_step=after
@@ -160,6 +203,16 @@ def test_taylorseer_s_schedule(interval: int, head: int, after: int | None) -> N
         for step in range(STEPS):
             with model.cache_context("cond"):  # type: ignore[operator]
                 model(**inputs("flux", step, STEPS))
+    return ran
+
+
+def _computed(policy: Policy) -> list[int]:
+    return [step for step, verdict in enumerate(own("flux", policy)[0]) if verdict == "computed"]
+
+
+@pytest.mark.parametrize(("interval", "head", "after"), [(5, 3, None), (3, 2, None), (2, 4, 17), (6, 1, 18)])
+def test_taylorseer_s_schedule(interval: int, head: int, after: int | None) -> None:
+    """Which steps their hook computes is a static mask: head, one reused, then intervals."""
     runs = RunsMask([head, *[1] * STEPS], [1, *[interval - 1] * STEPS], "static")
     policy = Policy(
         compute=Compute(0, 0),
@@ -169,5 +222,12 @@ def test_taylorseer_s_schedule(interval: int, head: int, after: int | None) -> N
         steps=runs,
         cfg=FUSED,
     )
-    mine, _, _ = own("flux", policy)
-    assert [step for step, verdict in enumerate(mine) if verdict == "computed"] == sorted(set(ran))
+    assert _computed(policy) == _taylorseer_computes(interval, head, after)
+
+
+@pytest.mark.parametrize(("interval", "head"), [(2, 3), (3, 3), (5, 4)])
+def test_taylorseer_s_schedule_is_a_fixed_interval_but_for_its_first_reused_step(interval: int, head: int) -> None:
+    """Their first reused step comes before the interval begins, where `every` with `from` computes all steps."""
+    every = EveryMask(interval, head + 1, "static")
+    policy = Policy(compute=Compute(0, 0), warmup=Warmup(head), reuse=Reuse("always"), steps=every, cfg=FUSED)
+    assert _computed(policy) == sorted([*_taylorseer_computes(interval, head), head])
