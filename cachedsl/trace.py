@@ -27,7 +27,8 @@ class UnitRecord:
 class StepRecord:
     """One step of one stack in one CFG branch.
 
-    `step` is the run's own index from 0; `blocks_run` of `blocks` were executed; `run` counts runs since attaching.
+    `step` is the loop's own index from 0; `blocks_run` of `blocks` were executed; `run` counts runs since attaching, and
+    `loop` the denoising loops of a run, of which most have one.
     """
 
     run: int
@@ -41,6 +42,7 @@ class StepRecord:
     blocks_run: int
     blocks: int
     units: tuple[UnitRecord, ...] = ()
+    loop: int = 0
 
 
 @frozen
@@ -54,11 +56,12 @@ class WarningRecord:
 
 @frozen
 class RunRecord:
-    """The head of one run."""
+    """The head of one loop of a run."""
 
     run: int
     policy: str
     num_inference_steps: int | None
+    loop: int = 0
 
 
 Record = RunRecord | StepRecord | WarningRecord

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import count
 from typing import Any, Literal
 
 from attrs import define, field, frozen
@@ -39,7 +40,11 @@ class Clock:
     The branch is the name in the pipeline's `cache_context`, else counted: where the scheduler shows the step, calls
     are told apart by their order within it; elsewhere they alternate as `cfg` says. The step is the context's index,
     else the scheduler's, else the count of this branch's calls. Calls are counted as they are: a separate-CFG family
-    that runs without guidance makes one call a step, and one branch.
+    that runs without guidance makes one call a step, and one branch. A pipeline whose own scheduler is never stepped,
+    because it steps copies of it, has its calls counted by name.
+
+    A pipeline's call may hold several denoising loops (chunks, pyramid stages), or calls before the loop (a prefill):
+    where the step index goes back, or the scheduler's timesteps are set anew, another loop has begun.
 
     Attributes:
         cfg: the policy's.
@@ -57,6 +62,9 @@ class Clock:
     _at: tuple[int, int] = (-1, 0)
     _named_at: tuple[int, str] | None = None
     _tables: dict[str, list[float]] = field(factory=dict)
+    _last: dict[tuple[str, str], int] = field(factory=dict)
+    _index: int = 0
+    _timesteps: Any = None
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -64,16 +72,27 @@ class Clock:
         mode = self.declared if self.cfg.mode == "auto" else self.cfg.mode
         return (FUSED_BRANCH,) if mode == "fused" else _BRANCHES[self.cfg.order]
 
-    def locate(self, context: CallContext | None) -> Call:
-        """Return the step and branch of the call that is about to be made.
+    def begins_anew(self, context: CallContext | None) -> bool:
+        """Tell whether the call that is about to be made is the first of another loop; if so, forget the last one."""
+        index = self._shown(context) or 0
+        timesteps = getattr(self.scheduler, "timesteps", None)
+        stable = timesteps is getattr(self.scheduler, "timesteps", None)
+        exchanged = stable and self._timesteps is not None and timesteps is not self._timesteps
+        anew = index < self._index or (exchanged and index == 0)
+        self._index, self._timesteps = index, timesteps
+        if anew:
+            self._calls, self._unnamed, self._at, self._named_at = Counter(), 0, (-1, 0), None
+            self._tables, self._last = {}, {}
+        return anew
+
+    def locate(self, context: CallContext | None, component: str = "transformer") -> Call:
+        """Return the step and branch of the call that is about to be made to the pipeline's `component`.
 
         Raises:
             CfgMismatch: the policy's explicit `cfg` contradicts the pipeline's own names.
         """
-        index = context.step_index if context is not None else None
-        if index is None:
-            index = self._scheduler_index()
-        call = self._unnamed_call(index) if context is None else self._named_call(context.name, index)
+        index = self._shown(context)
+        call = self._unnamed_call(index) if context is None else self._named_call(context.name, index, component)
         self._calls[call.branch] += 1
         return call
 
@@ -94,7 +113,8 @@ class Clock:
         """
         if clock == "step":
             return float(step)
-        return self._table(clock, f"predict.clock: {clock}", "use clock: step")[step]
+        table = self._table(clock, f"predict.clock: {clock}", "use clock: step")
+        return table[min(step, len(table) - 1)]
 
     def mixing(self, step: int) -> tuple[float, float]:
         """Return `(a, b)` of the latent at step `step`, a · signal + b · noise, from the scheduler's noise schedule.
@@ -111,7 +131,7 @@ class Clock:
             alpha = float(alphas[round(self.position(step, "timestep"))])
             return math.sqrt(alpha), math.sqrt(1 - alpha)
         sigmas = self._table("sigma", "reuse.signal: filtered_latent", "take another signal")
-        sigma = sigmas[step]
+        sigma = sigmas[min(step, len(sigmas) - 1)]
         if max(sigmas) <= 1:
             return 1 - sigma, sigma
         norm = math.hypot(1, sigma)
@@ -135,8 +155,21 @@ class Clock:
         expected = tuple(self._calls) if named else self.branches
         return self.steps is not None and bool(expected) and all(self._calls[b] >= self.steps for b in expected)
 
-    def _named_call(self, branch: str, index: int | None) -> Call:
-        step = self._calls[branch] if index is None else index
+    def _shown(self, context: CallContext | None) -> int | None:
+        """Return the step that the pipeline or its scheduler shows, None where neither does."""
+        index = context.step_index if context is not None else None
+        return self._scheduler_index() if index is None else index
+
+    def _named_call(self, name: str, index: int | None, component: str) -> Call:
+        step, branch = self._calls[name] if index is None else index, name
+        last = self._last.get((component, branch), -1)
+        if index is not None and last >= step:  # the name comes again in a step
+            if getattr(self.scheduler, "step_index", index) is None:
+                step = last + 1
+            else:
+                others = (f"{name}_{number}" for number in count(2))
+                branch = next(b for b in others if self._last.get((component, b), -1) < step)
+        self._last[component, branch] = step
         if self.cfg.mode == "separate" and branch == FUSED_BRANCH:
             raise CfgMismatch(
                 f"cfg: separate, but the pipeline runs all CFG branches in one call, which it names '{branch}'; "

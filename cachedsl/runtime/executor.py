@@ -162,7 +162,7 @@ class Executor:
         run = self.session.run_for_call()
         if run is None:
             return
-        call = run.begin_call(self.context)
+        call = run.begin_call(self.context, self.component)
         self._run, self._call, self._thread = run, call, threading.get_ident()
         assert run.plan is not None, "the first call has compiled it"
         if any(stack.taps_model for stack in run.plan.stacks):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from attrs import define, field
+from attrs import define, evolve, field
 
 from cachedsl.machine.events import Failed, RunEnded
 from cachedsl.machine.plan import Plan
@@ -36,7 +36,8 @@ class Run:
         clock: places the calls.
         explicit: begun by `cached.run` or by the pipeline's call, and ended there; else ended by its last step.
         thread: calls from other threads are not part of this run.
-        plan: compiled at the first call, when the step count is known.
+        plan: compiled at the first call of a loop, when the step count is known.
+        loop: counts the denoising loops of this run, from 0.
     """
 
     session: Session
@@ -47,16 +48,21 @@ class Run:
     plan: Plan | None = None
     num_steps: int | None = None
     failed: bool = False
+    loop: int = 0
     drivers: dict[MachineKey, Driver] = field(factory=dict)
     _leaders: dict[tuple[str, str, int], tuple[Call, Outcome]] = field(factory=dict)
 
-    def begin_call(self, context: CallContext | None) -> Call:
-        """Place a transformer call; the first one fixes the step count and compiles the plan."""
+    def begin_call(self, context: CallContext | None, component: str) -> Call:
+        """Place a transformer call; the first one of a loop fixes the step count and compiles the plan."""
+        if self.clock.begins_anew(context) and self.plan is not None:
+            self.end()
+            self._leaders.clear()
+            self.plan, self.loop = None, self.loop + 1
         if self.plan is None:
             self.num_steps = self.clock.num_steps(context)
             self.plan = self.session.plan_for(self.num_steps)
-            self.session.trace.append(RunRecord(self.number, self.session.policy.name, self.num_steps))
-        return self.clock.locate(context)
+            self.session.trace.append(RunRecord(self.number, self.session.policy.name, self.num_steps, self.loop))
+        return self.clock.locate(context, component)
 
     def start_step(
         self,
@@ -85,7 +91,7 @@ class Run:
 
     def end_step(self, component: str, path: str, passage: int, call: Call, step: StackStep) -> None:
         """End a step, record it, and let it lead the step's later branches."""
-        record = step.end(self.number, call.branch, passage)
+        record = evolve(step.end(self.number, call.branch, passage), loop=self.loop)
         self.session.trace.append(record)
         self._show(self.drivers[component, path, passage, call.branch], component, call)
         leader = self._leaders.get((component, path, passage))

@@ -15,6 +15,7 @@ _MEASURED = ("above", "below", "not_finite")
 def findings(trace: Trace, run: int, plan: Plan | None) -> Iterator[WarningRecord]:
     """Yield one warning for each thing that makes a run differ from what its policy is for."""
     steps = trace.steps(run=run)
+    steps = tuple(s for s in steps if s.loop == steps[-1].loop)  # what goes before the last loop may be of another kind
     if plan is None or not steps:
         return
     yield from _reuse(steps, run, plan)

@@ -80,3 +80,47 @@ def test_an_explicit_cfg_that_contradicts_the_names_is_an_error() -> None:
     clock.locate(CallContext("cond"))
     with pytest.raises(CfgMismatch, match="cfg: fused"):
         clock.locate(CallContext("uncond"))
+
+
+def test_a_name_that_comes_twice_in_a_step_is_another_branch() -> None:
+    scheduler = SimpleNamespace(step_index=4, begin_index=0, timesteps=range(9))
+    clock = Clock(Cfg(), "separate", scheduler)
+    assert placed(clock, [CallContext("cond")] * 3) == [(4, "cond"), (4, "cond_2"), (4, "cond_3")]
+    scheduler.step_index = 5
+    assert placed(clock, [CallContext("cond")] * 2) == [(5, "cond"), (5, "cond_2")]
+
+
+def test_two_transformers_may_have_a_branch_of_one_name_in_a_step() -> None:
+    clock = Clock(Cfg(), "separate", SimpleNamespace(step_index=4, begin_index=0, timesteps=range(9)))
+    calls = [clock.locate(CallContext("cond"), component) for component in ("transformer", "transformer_2")]
+    assert [(c.step, c.branch) for c in calls] == [(4, "cond")] * 2
+
+
+def test_where_the_scheduler_is_never_stepped_named_calls_are_counted() -> None:
+    clock = Clock(Cfg(), "separate", SimpleNamespace(step_index=None, begin_index=None, timesteps=range(9)))
+    contexts = [CallContext("cond"), CallContext("uncond")] * 2
+    assert placed(clock, contexts) == [(0, "cond"), (0, "uncond"), (1, "cond"), (1, "uncond")]
+    assert not clock.begins_anew(CallContext("cond"))
+
+
+def test_a_loop_begins_anew_where_the_index_goes_back_or_timesteps_are_set() -> None:
+    scheduler = SimpleNamespace(step_index=None, begin_index=None, timesteps=list(range(1000)))
+    clock = Clock(Cfg(), "separate", scheduler)
+    assert not clock.begins_anew(None)
+    assert placed(clock, [None]) == [(0, "cond")]  # a prefill, before set_timesteps
+    scheduler.timesteps = [9.0, 5.0, 1.0]
+    assert clock.begins_anew(None)
+    assert (clock.num_steps(None), placed(clock, [None])) == (3, [(0, "cond")])
+    scheduler.step_index = 2
+    scheduler.timesteps = [9.0, 5.0, 1.0]  # moved to another device on the way, say
+    assert not clock.begins_anew(None)
+    assert placed(clock, [None]) == [(2, "cond")]
+    scheduler.step_index = 0
+    assert clock.begins_anew(None)
+    assert placed(clock, [None, None]) == [(0, "cond"), (0, "uncond")]
+
+
+def test_past_its_end_a_table_holds_its_last_value() -> None:
+    clock = Clock(Cfg(), "fused", SimpleNamespace(step_index=9, begin_index=0, timesteps=[3.0, 1.0], sigmas=[1.0, 0.5]))
+    assert clock.position(9, "timestep") == 1.0
+    assert clock.mixing(9) == (0.5, 0.5)
