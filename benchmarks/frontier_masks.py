@@ -59,11 +59,11 @@ def bits(mask: Tree) -> str:
 def intervals(target: float, always: int) -> list[list[int]]:
     """Return the computed steps of plain intervals with a head and a tail, spending what a target allows or a bit less.
 
-    A head of 2 to 4 steps, every k-th step from there, the last one or two.
+    A head of 2 to 8 steps, every k-th step from there, the last one to six.
     """
     most = most_steps(target, always)
     found = []
-    for every, head, tail in product(range(2, 9), (2, 3, 4), (1, 2)):
+    for every, head, tail in product(range(2, 9), (2, 3, 4, 8), (1, 2, 6)):
         at = sorted({*range(head), *range(head - 1 + every, STEPS, every), *range(STEPS - tail, STEPS)})
         if most - 3 <= len(at) <= most:
             found.append(at)

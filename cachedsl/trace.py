@@ -27,7 +27,7 @@ class UnitRecord:
 class StepRecord:
     """One step of one stack in one CFG branch.
 
-    `step` is the loop's own index from 0; `blocks_run` of `blocks` were executed; `run` counts runs since attaching, and
+    `step` is the loop's own index from 0; `blocks_run` of `blocks` were executed; `run` counts runs since attaching,
     `loop` the denoising loops of a run, of which most have one.
     """
 

@@ -182,6 +182,8 @@ def _forced(plan: StackPlan, step: Snapshot, index: int, refreshed: bool) -> str
         return "no_history"
     if in_warmup(plan, step.since_refresh):
         return "warmup"
+    if step.num_steps is not None and index >= step.num_steps:
+        return "past_end"
     if policy.tail and step.num_steps is not None and index >= step.num_steps - policy.tail:
         return "tail"
     if mask_bit(plan, index) == "1":

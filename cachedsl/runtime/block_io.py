@@ -42,6 +42,7 @@ class BlockIO:
         label: the list's name, for messages.
         between: whether what the loop does between blocks is applied on reused steps, or reused.
         forms: the output form of every block seen so far, by index.
+        in_place: whether the loop writes into what blocks return; None until a computed unit of the run has shown it.
     """
 
     pattern: Pattern
@@ -50,6 +51,7 @@ class BlockIO:
     modulated: ModulatedInput | None = None
     between: Literal["apply", "reuse"] = "apply"
     forms: dict[int, Form] = field(factory=dict)
+    in_place: bool | None = None
     _outputs: Streams = field(factory=dict)
 
     def applies_between(self, index: int) -> bool:
@@ -179,6 +181,15 @@ class ChainIO:
 
     def wrap(self, index: int, streams: Streams) -> Any:
         return self._parts[index].wrap(self._local(index), streams)
+
+    @property
+    def in_place(self) -> bool | None:
+        return True if any(io.in_place for io in self._parts) else self._parts[0].in_place
+
+    @in_place.setter
+    def in_place(self, found: bool | None) -> None:
+        for io in self._parts:
+            io.in_place = found
 
     def forget_outputs(self) -> None:
         for io in dict.fromkeys(self._parts):

@@ -103,6 +103,7 @@ class Executor:
         self._run: Run | None = None
         self._call: Call | None = None
         self._thread: int | None = None
+        self._learnt = -1
         self._handles: list[Any] = []
 
     def _slot(self, path: str, stack: StackAdapter) -> StackSlot:
@@ -168,7 +169,10 @@ class Executor:
         if any(stack.taps_model for stack in run.plan.stacks):
             self._model_input = read_model_input(module, self._adapter.input, args, kwargs)
         for slot in self.slots:
+            if run.number != self._learnt:
+                slot.io.in_place = None
             slot.begin(run.plan)
+        self._learnt = run.number
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _after(self, module: nn.Module, args: Any, output: Any) -> None:

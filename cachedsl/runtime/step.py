@@ -63,6 +63,7 @@ class StackStep:
         self._decision: ComputeUnit | ReuseUnit | None = None
         self._entry: Streams = {}
         self._left: Streams = {}
+        self._left_as: dict[Stream, tuple[torch.Tensor, int | None]] = {}
         self._added: dict[Stream, torch.Tensor] = {}
         self._modulated: torch.Tensor | None = None
         self._facts = facts or StepFacts()
@@ -209,10 +210,19 @@ class StackStep:
         after = self._io.unwrap(index, block, output)
         if index == self._plan.front - 1 and self._plan.taps_front:
             self._front_exit = after["hidden"]
-        self._left, self._last = after, index
+        self._leave(index, after)
         if self._unit is not None and index == self._unit.stop - 1:
             self._finish(after)
         return output
+
+    def _leave(self, index: int, after: Streams) -> None:
+        """Keep what block `index` returned; a copy where the loop may write into it before the next block."""
+        self._left, self._last = after, index
+        if self._unit is None or index == self._unit.stop - 1 or self._io.in_place is False:
+            return
+        if self._io.applies_between(index):
+            self._left_as = {name: (t, version_of(t)) for name, t in after.items() if t is not None}
+            self._left = {name: None if t is None else t.clone() for name, t in after.items()}
 
     def _note_work(self, streams: Streams) -> None:
         """Sum up what the loop itself did to a stream between two blocks of a computed unit, a ControlNet's residuals.
@@ -223,6 +233,11 @@ class StackStep:
             before = self._left.get(name)
             if now is None or before is None or now is before or now.shape != before.shape:
                 continue
+            same, version = self._left_as.get(name, (None, None))
+            if now is same:
+                if version == version_of(now) if version is not None else torch.equal(now, before):
+                    continue
+                self._io.in_place = True
             added, work = self._added.get(name), now - before
             self._added[name] = work if added is None else added + work
 
@@ -254,6 +269,8 @@ class StackStep:
                 features.store(self._at, self._entered(), after, self._probe(), self._last)
                 if features.meter is not None:
                     features.meter.keep(self._now)
+                if self._io.in_place is None and self._last > self._plan.units[action.unit].start:
+                    self._io.in_place = False
         self._unit, self._decision, self._entry, self._now, self._added = None, None, {}, None, {}
 
     def _entered(self) -> Streams:
@@ -264,6 +281,11 @@ class StackStep:
             if before is not None and before.shape == work.shape:
                 worked[name] = before + work
         return worked
+
+
+def version_of(tensor: torch.Tensor) -> int | None:
+    """Return what goes up with every write into `tensor`; None in inference mode, which does not count them."""
+    return None if tensor.is_inference() else tensor._version
 
 
 def _decision(actions: tuple[Action, ...]) -> ComputeUnit | ReuseUnit:

@@ -110,6 +110,8 @@ def interpret_units(
             step, why = "compute", "no_history"
         elif since < warmup and since % policy.warmup.interval == 0:
             step, why = "compute", "warmup"
+        elif index >= steps:
+            step, why = "compute", "past_end"
         elif policy.tail > 0 and index >= steps - policy.tail:
             step, why = "compute", "tail"
         elif bits is not None and bits[index] == 1:
