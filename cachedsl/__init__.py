@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cachedsl.diagnostics import CachedslError, PolicyError
     from cachedsl.machine.compile import compile_policy
-    from cachedsl.matching import Adapter, load_adapter
+    from cachedsl.matching import Adapter, StackAdapter, TransformerAdapter, load_adapter
     from cachedsl.policy.load import bundled_policies, load_policy
     from cachedsl.policy.model import Policy
     from cachedsl.registry import supported_matrix, supported_pipelines
@@ -27,8 +27,10 @@ __all__ = [
     "CachedslError",
     "Policy",
     "PolicyError",
+    "StackAdapter",
     "Summary",
     "Trace",
+    "TransformerAdapter",
     "attached",
     "bundled_policies",
     "compile_policy",
@@ -45,8 +47,10 @@ _HOMES = {
     "CachedslError": "cachedsl.diagnostics",
     "Policy": "cachedsl.policy.model",
     "PolicyError": "cachedsl.diagnostics",
+    "StackAdapter": "cachedsl.matching",
     "Summary": "cachedsl.summary",
     "Trace": "cachedsl.trace",
+    "TransformerAdapter": "cachedsl.matching",
     "attached": "cachedsl.runtime.attach",
     "bundled_policies": "cachedsl.policy.load",
     "compile_policy": "cachedsl.machine.compile",

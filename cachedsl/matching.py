@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import attrs
 import cattrs
 import yaml
 from attrs import field, frozen
@@ -24,6 +25,8 @@ from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.patterns import PATTERNS, Stream
 
 ENTRY_POINTS = "cachedsl.adapters"
+VERIFIED = "0.42.1"
+"""The version of diffusers on which the tests run every class of the bundled adapters."""
 
 
 class UnsupportedModel(CachedslError):
@@ -70,13 +73,17 @@ class StackAdapter:
 
     `between` says what becomes of what the model's loop itself does between two blocks. `apply` takes it for something
     that comes from elsewhere, such as a ControlNet's residuals, and lets it happen on reused steps as on computed ones;
-    `reuse` takes it for a part of what the blocks do, right where it reads `hidden_states` itself.
+    `reuse` takes it for a part of what the blocks do, right where it reads `hidden_states` itself. `keep` is for loops
+    that also hand on what blocks return, to other lists or into a state of their own: every block of a reused middle
+    then returns what it did, at the price of one more tensor held per block and stream. `long_skips`: the last blocks
+    read again what the first ones return, so that no more may run behind a reused middle than before it.
     """
 
     pattern: str
     hidden: str = "hidden_states"
     encoder: str = "encoder_hidden_states"
-    between: Literal["apply", "reuse"] = "apply"
+    between: Literal["apply", "reuse", "keep"] = "apply"
+    long_skips: bool = False
     modulated_input: ModulatedInput | None = None
 
     @property
@@ -103,12 +110,12 @@ class Adapter:
     """One family.
 
     `models` are published models: component, block list, block count; for `explain` and golden plans. `verified` is the
-    diffusers version on which the tests run its classes.
+    diffusers version on which its classes were tested.
     """
 
     family: str
     transformers: dict[str, TransformerAdapter]
-    verified: str = "0.42.1"
+    verified: str = ""
     models: dict[str, dict[str, dict[str, int]]] = field(factory=dict)
 
     def shape(self, model: str | None = None) -> ModelShape:
@@ -117,15 +124,41 @@ class Adapter:
             raise UnsupportedModel(f"{self.family}: no model of this family has its block counts in the adapter")
         label = model or next(iter(self.models))
         stacks = [
-            StackShape(path, blocks, component, modulated=self._modulated(path))
+            stack_shape(component, path, blocks, self._stack(path))
             for component, lists in self.models[label].items()
             for path, blocks in lists.items()
         ]
         return ModelShape(stacks, label)
 
-    def _modulated(self, path: str) -> bool:
+    def to_yaml(self) -> str:
+        """Write YAML that loads as an equal adapter; what is as by default is left out."""
+        tree = attrs.asdict(self, filter=lambda field, value: not _default(field, value))
+        return yaml.safe_dump(_listed(tree), sort_keys=False, width=116)
+
+    def _stack(self, path: str) -> StackAdapter | None:
+        """Return the list's adapter; of several classes, of the one that says most."""
         found = (adapter.stacks[path] for adapter in self.transformers.values() if path in adapter.stacks)
-        return any(stack.modulated_input is not None for stack in found)
+        return max(found, key=lambda stack: stack.modulated_input is not None, default=None)
+
+
+def stack_shape(component: str, path: str, blocks: int, stack: StackAdapter | None) -> StackShape:
+    """Return the shape of one list as its adapter says."""
+    modulated = stack is not None and stack.modulated_input is not None
+    skips = stack is not None and stack.long_skips
+    keeps = stack is not None and stack.between == "keep"
+    return StackShape(path, blocks, component, modulated=modulated, long_skips=skips, keeps=keeps)
+
+
+def _default(field: Any, value: Any) -> bool:
+    made = field.default
+    return value in (None, "") or value == (made.factory() if isinstance(made, attrs.Factory) else made)  # type: ignore[arg-type]
+
+
+def _listed(tree: Any) -> Any:
+    """Return a tree with lists for tuples, as YAML has them."""
+    if isinstance(tree, dict):
+        return {key: _listed(value) for key, value in tree.items()}
+    return [_listed(item) for item in tree] if isinstance(tree, (list, tuple)) else tree
 
 
 @lru_cache(maxsize=1)
@@ -141,6 +174,7 @@ def load_adapters() -> tuple[Adapter, ...]:
     folder = files("cachedsl.adapters")
     paths = sorted((p for p in folder.iterdir() if p.name.endswith(".yaml")), key=lambda p: p.name)
     bundled = [read_adapter(path.read_text(encoding="utf-8"), path.name) for path in paths]
+    bundled = [attrs.evolve(adapter, verified=VERIFIED) for adapter in bundled]
     return (*bundled, *(_load_entry(point) for point in entry_points(group=ENTRY_POINTS)))
 
 

@@ -1,11 +1,15 @@
-"""`cachedsl adapters`: which models there are."""
+"""`cachedsl adapters`: which models there are, and what is inferred of one that nobody has described."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from cachedsl.diagnostics import CachedslError
 from cachedsl.registry import Supported, supported_matrix, supported_pipelines
 
 _HEAD = ("family", "transformer", "block lists", "pattern", "CFG", "diffusers")
@@ -28,6 +32,54 @@ def list_(markdown: bool) -> None:
     for row in rows:
         table.add_row(*_cells(row, "\n"))
     Console().print(table)
+
+
+@adapters.command()
+@click.argument("target", metavar="MODULE:CLASS")
+@click.option(
+    "--inputs",
+    metavar="MODULE:FUNCTION",
+    help="Returns the keyword arguments of a forward; by default the model's own `example_inputs()` or `dummy_inputs`.",
+)
+@click.option("--family", help="What the adapter calls the family; by default the class's name.")
+def probe(target: str, inputs: str | None, family: str | None) -> None:
+    """Infer an adapter from one call of a model, check it by running, and print it as YAML, ready to commit.
+
+    MODULE:CLASS is a class that is made without arguments, or a function that returns a model.
+    """
+    model = _made(target, "MODULE:CLASS")
+    try:
+        from cachedsl.runtime.learn import learn
+
+        learnt = learn(model, (), _inputs(model, inputs))
+        text = learnt.adapter(family).to_yaml()
+    except CachedslError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(1) from error
+    click.echo("".join(f"# {line}\n" for line in learnt.report().splitlines()) + text, nl=False)
+
+
+def _inputs(model: Any, named: str | None) -> dict[str, Any]:
+    if named is not None:
+        return dict(_made(named, "--inputs"))
+    own = getattr(model, "example_inputs", None) or getattr(model, "dummy_inputs", None)
+    if own is None:
+        raise click.UsageError(
+            f"{type(model).__name__} has no `example_inputs()`; give --inputs MODULE:FUNCTION, which returns the "
+            "keyword arguments of a forward"
+        )
+    return dict(own() if callable(own) else own)
+
+
+def _made(path: str, hint: str) -> Any:
+    """Import what MODULE:NAME names and call it."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(import_module(module), name)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise click.BadParameter(
+            f"{path!r} cannot be imported and called without arguments: {error}", param_hint=hint
+        ) from error
 
 
 def _cells(row: Supported, between: str) -> tuple[str, ...]:

@@ -83,6 +83,7 @@ def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
             message = f"stacks: {key!r} matches no stack of {shape.label}"
             found.append(Diagnostic("unknown-stack", message, policy.place("stacks", key), f"its stacks are {listed}"))
     found += _signal_findings(policy, shape)
+    found += _skip_findings(policy, shape)
     full = {stack: policy.for_stack(stack.transformer, stack.name).compute for stack in shape.stacks}
     full = {stack: compute for stack, compute in full.items() if compute.front + compute.back >= stack.blocks}
     for stack, compute in full.items():
@@ -117,6 +118,31 @@ def _signal_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
             hint = "take another signal, or let the adapter say it with `modulated_input`"
             span = policy.place(*_set_by(policy, stack, "reuse"), "reuse", "signal")
             found.append(Diagnostic("signal-unavailable", message, span, hint))
+    return found
+
+
+def _skip_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
+    """Find blocks that always run and read by a long skip what blocks of a reused middle return, which is nothing yet.
+
+    The last block reads what the first one returns. In one list that is a matter of its back blocks; where the skips go
+    from one list to another, also of that one's front blocks.
+    """
+    found = []
+    skipping = {s: policy.for_stack(s.transformer, s.name) for s in shape.stacks if s.long_skips}
+    for stack, resolved in skipping.items():
+        computes = [other.compute for s, other in skipping.items() if s.transformer == stack.transformer]
+        front, back = min(c.front for c in computes), max(c.back for c in computes)
+        if resolved.prune is not None or (back <= front and (len(computes) == 1 or front <= back + 1)):
+            continue
+        message = (
+            f"compute: F{front}B{back}, but {stack.qualified} of {shape.label} has long skips, so that blocks which "
+            "always run would read what reused ones return"
+        )
+        hint = "let at most as many back blocks run as front blocks"
+        if len(computes) > 1:
+            hint += ", and at most one front block more than back blocks, or take span: joined"
+        span = policy.place(*_set_by(policy, stack, "compute"), "compute")
+        found.append(Diagnostic("long-skips", message, span, hint))
     return found
 
 

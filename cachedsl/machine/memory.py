@@ -106,11 +106,13 @@ def _stack(stack: StackPlan, shapes: Shapes, element_size: int) -> StackMemory:
     if predict.method == "probe_gain":
         elements += 2 * hidden
     # in float32: the debt, the gap's sum, and what the last reused step paid; beside them what it predicted
+    kept = sum(unit.stop - unit.start - 1 for unit in stack.units) if stack.shape.keeps else 0
+    inner = kept * sum(math.prod(shapes[stream]) for stream in ("hidden", "encoder") if stream in shapes) * element_size
     owed = hidden * (3 * 4 + element_size) if repays else 0
     own = 0 if stack.signal is None else _signal(stack.signal, shapes, element_size)
     back = sum(unit.kind == "back" for unit in stack.units)
     measured = (len(stack.units) - back) * own + back * hidden * element_size
-    return StackMemory(stack.shape.qualified, len(stack.units) * elements * element_size + owed, measured)
+    return StackMemory(stack.shape.qualified, len(stack.units) * elements * element_size + inner + owed, measured)
 
 
 def _signal(signal: Signal, shapes: Shapes, element_size: int) -> int:

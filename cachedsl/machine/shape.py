@@ -13,7 +13,8 @@ class StackShape:
 
     A chain of several lists (`span: joined`) has the paths of all of them in its name, joined by `+`, and names and
     block counts of the lists in `lists`. `modulated` tells whether the adapter says how the first block's modulated
-    input is evaluated; None where no adapter was asked.
+    input is evaluated; None where no adapter was asked. `long_skips`, and `keeps` for `between: keep`: see
+    `cachedsl.matching.StackAdapter`.
     """
 
     name: str
@@ -21,6 +22,8 @@ class StackShape:
     transformer: str = "transformer"
     lists: tuple[tuple[str, int], ...] = ()
     modulated: bool | None = None
+    long_skips: bool = False
+    keeps: bool = False
 
     @property
     def qualified(self) -> str:
@@ -47,5 +50,6 @@ class ModelShape:
             members = tuple((stack.name, stack.blocks) for stack in stacks)
             name, blocks = "+".join(name for name, _ in members), sum(count for _, count in members)
             lists = members if len(members) > 1 else ()
-            chains.append(StackShape(name, blocks, transformer, lists, stacks[0].modulated))
+            skips, keeps = any(s.long_skips for s in stacks), any(s.keeps for s in stacks)
+            chains.append(StackShape(name, blocks, transformer, lists, stacks[0].modulated, skips, keeps))
         return ModelShape(chains, self.label)

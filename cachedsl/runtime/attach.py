@@ -8,12 +8,21 @@ from typing import Any
 from torch import nn
 
 from cachedsl.machine.compile import check_fit, compile_policy
-from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.matching import Adapter, TransformerAdapter, UnsupportedModel, match_transformer, supported_families
+from cachedsl.machine.shape import ModelShape
+from cachedsl.matching import (
+    Adapter,
+    TransformerAdapter,
+    UnsupportedModel,
+    match_transformer,
+    stack_shape,
+    supported_families,
+)
 from cachedsl.policy.model import Policy
 from cachedsl.runtime.errors import AlreadyAttached
 from cachedsl.runtime.executor import Executor
+from cachedsl.runtime.learn import learnable
 from cachedsl.runtime.objects import base_class, get_handle, is_specialised, restore, set_handle, specialise
+from cachedsl.runtime.pending import Pending
 from cachedsl.runtime.session import Cached, Session
 
 Matched = list[tuple[str, nn.Module, TransformerAdapter]]
@@ -33,10 +42,12 @@ def attach(
             `cachedsl.load_adapter`.
 
     Returns:
-        The handle; `remove()` it or use it in a `with` statement.
+        The handle; `remove()` it or use it in a `with` statement. Of a transformer that no adapter knows, the blocks
+        are learned at its first call: it is tried a dozen times with that call's arguments, and `UnsupportedModel` is
+        raised there if none of its block lists can be reused; see `cachedsl.runtime.learn`.
 
     Raises:
-        UnsupportedModel: no adapter knows any transformer of the target.
+        UnsupportedModel: no adapter knows any transformer of the target, and none has lists of blocks.
         AlreadyAttached: the target, or a transformer in it, runs under a policy already.
         PolicyError: the policy does not fit the model.
     """
@@ -44,26 +55,30 @@ def attach(
     if is_pipeline and num_inference_steps is not None:
         raise TypeError("num_inference_steps is for bare transformers; a pipeline is told at each call")
     matched = _match(target, is_pipeline, adapter)
-    _refuse_attached(target, matched)
+    unknown = [] if matched else _unknown(target, is_pipeline)
+    transformers = [*((name, module) for name, module, _ in matched), *unknown]
+    _refuse_attached(target, transformers)
     shape = _shape(target, matched)
     check_fit(policy, shape)
-    if not is_pipeline and num_inference_steps is not None:
+    if matched and not is_pipeline and num_inference_steps is not None:
         compile_policy(policy, shape, num_inference_steps)
     session = Session(
         policy=policy,
         label=base_class(target).__name__,
         shape=shape,
-        declared_cfg=matched[0][2].cfg,
+        declared_cfg=matched[0][2].cfg if matched else "fused",
         scheduler=(lambda: getattr(target, "scheduler", None)) if is_pipeline else (lambda: None),
         steps=num_inference_steps,
     )
     session.executors = [Executor(session, name, module, adapter) for name, module, adapter in matched]
-    for executor in session.executors:
-        executor.attach()
+    pending = [Pending(session, name, module) for name, module in unknown]
+    waiting: list[Executor | Pending] = [*session.executors, *pending]
+    for each in waiting:
+        each.attach()
     if is_pipeline:
         _scope_calls(target, session)
-    cached = Cached(session, lambda: _detach(target, session))
-    for owner in (target, *(module for _, module, _ in matched)):
+    cached = Cached(session, lambda: _detach(target, session, pending))
+    for owner in (target, *(module for _, module in transformers)):
         set_handle(owner, cached)
     return cached
 
@@ -74,9 +89,10 @@ def attached(target: Any) -> Cached | None:
     return handle
 
 
-def _detach(target: Any, session: Session) -> None:
-    for executor in session.executors:
-        executor.detach()
+def _detach(target: Any, session: Session, pending: list[Pending]) -> None:
+    everything: list[Executor | Pending] = [*session.executors, *pending]
+    for each in everything:
+        each.detach()
     restore(target)
 
 
@@ -86,24 +102,39 @@ def _match(target: Any, is_pipeline: bool, own: Adapter | None) -> Matched:
         raise UnsupportedModel(
             f"apply() takes a diffusers pipeline or a transformer (torch.nn.Module), got {type(target).__name__}"
         )
-    candidates = target.components if is_pipeline else {"transformer": target}
-    modules = {name: module for name, module in candidates.items() if isinstance(module, nn.Module)}
     found: Matched = []
-    for name, module in modules.items():
+    for name, module in _modules(target, is_pipeline).items():
         adapter = match_transformer([cls.__name__ for cls in base_class(module).__mro__], own)
         if adapter is not None:
             found.append((name, module, adapter))
+    return found
+
+
+def _modules(target: Any, is_pipeline: bool) -> dict[str, nn.Module]:
+    components = target.components if is_pipeline else {"transformer": target}
+    return {name: module for name, module in components.items() if isinstance(module, nn.Module)}
+
+
+def _unknown(target: Any, is_pipeline: bool) -> list[tuple[str, nn.Module]]:
+    """Return the modules whose blocks can be learned at their first call.
+
+    Raises:
+        UnsupportedModel: there is none.
+    """
+    modules = _modules(target, is_pipeline)
+    found = [(name, module) for name, module in modules.items() if learnable(name, module)]
     if not found:
         seen = ", ".join(f"{name}: {base_class(module).__name__}" for name, module in modules.items()) or "no modules"
         raise UnsupportedModel(
-            f"no adapter knows a transformer of {base_class(target).__name__} ({seen}); families with an adapter: "
+            f"no adapter knows a transformer of {base_class(target).__name__} ({seen}), and none of them is a "
+            "transformer with lists of blocks that could be learned; families with an adapter: "
             f"{', '.join(supported_families())}; nothing was changed"
         )
     return found
 
 
-def _refuse_attached(target: Any, matched: Matched) -> None:
-    for name, module in [("", target), *((name, module) for name, module, _ in matched)]:
+def _refuse_attached(target: Any, transformers: list[tuple[str, nn.Module]]) -> None:
+    for name, module in [("", target), *transformers]:
         holder = attached(module)
         if holder is not None or is_specialised(module):
             what = (
@@ -123,8 +154,7 @@ def _shape(target: Any, matched: Matched) -> ModelShape:
     for name, module, adapter in matched:
         for path in adapter.stacks:
             blocks = _block_list(module, path)
-            modulated = adapter.stacks[path].modulated_input is not None
-            stacks.append(StackShape(path, len(blocks), name, modulated=modulated))
+            stacks.append(stack_shape(name, path, len(blocks), adapter.stacks[path]))
     return ModelShape(stacks, base_class(target).__name__)
 
 

@@ -40,7 +40,7 @@ class BlockIO:
         pattern: which streams go in and out.
         names: the argument that carries each stream.
         label: the list's name, for messages.
-        between: whether what the loop does between blocks is applied on reused steps, or reused.
+        between: what becomes of what the loop does between blocks; see `StackAdapter`.
         forms: the output form of every block seen so far, by index.
         in_place: whether the loop writes into what blocks return; None until a computed unit of the run has shown it.
     """
@@ -49,7 +49,7 @@ class BlockIO:
     names: Mapping[Stream, str]
     label: str
     modulated: ModulatedInput | None = None
-    between: Literal["apply", "reuse"] = "apply"
+    between: Literal["apply", "reuse", "keep"] = "apply"
     forms: dict[int, Form] = field(factory=dict)
     in_place: bool | None = None
     _outputs: Streams = field(factory=dict)
@@ -57,6 +57,10 @@ class BlockIO:
     def applies_between(self, index: int) -> bool:
         """Tell whether what the loop does before block `index` happens on reused steps too."""
         return self.between == "apply"
+
+    def keeps(self, index: int) -> bool:
+        """Tell whether block `index` returns on reused steps what it did, not what it takes."""
+        return self.between == "keep"
 
     def read(self, index: int, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Streams:
         """Return the input streams of a call, `(batch, tokens, channels)` each, None where the caller passes none."""
@@ -163,6 +167,9 @@ class ChainIO:
 
     def applies_between(self, index: int) -> bool:
         return self._parts[index].applies_between(self._local(index))
+
+    def keeps(self, index: int) -> bool:
+        return self._parts[index].keeps(self._local(index))
 
     def read(self, index: int, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Streams:
         return self._parts[index].read(self._local(index), block, args, kwargs)

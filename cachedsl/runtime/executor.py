@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from attrs import define
 from torch import nn
 
 from cachedsl.machine.plan import Plan
@@ -82,6 +83,33 @@ class StackSlot:
         return self._step.call_block(index, block, args, kwargs)
 
 
+@define
+class Heard:
+    """What a pipeline says of the call that it is about to make, through diffusers' `cache_context`."""
+
+    context: CallContext | None = None
+
+    def listeners(self, transformer: nn.Module) -> dict[str, Any]:
+        """Return a `cache_context` for a class of the transformer's own, where it has one, that also tells here."""
+        original: Any = getattr(type(transformer), "cache_context", None)
+        if original is None:
+            return {}
+        heard = self
+
+        @contextmanager
+        def cache_context(self: nn.Module, name: str, **facts: Any) -> Iterator[None]:
+            previous = heard.context
+            heard.context = CallContext(name, facts.get("step_index"), facts.get("num_inference_steps"))
+            try:
+                with original(self, name, **facts):
+                    yield
+            finally:
+                heard.context = previous
+
+        cache_context.__doc__ = original.__doc__
+        return {"cache_context": cache_context}
+
+
 class Executor:
     """Attaches to one transformer and knows it only through its adapter.
 
@@ -90,16 +118,24 @@ class Executor:
         component: the pipeline's name of the transformer.
         transformer: the model.
         adapter: what its block lists are called and how their blocks take and return streams.
+        heard: what the pipeline says of its calls, where somebody has listened already.
     """
 
-    def __init__(self, session: Session, component: str, transformer: nn.Module, adapter: TransformerAdapter) -> None:
+    def __init__(
+        self,
+        session: Session,
+        component: str,
+        transformer: nn.Module,
+        adapter: TransformerAdapter,
+        heard: Heard | None = None,
+    ) -> None:
         self.session = session
         self.component = component
         self.transformer = transformer
         self.slots = [self._slot(path, stack) for path, stack in adapter.stacks.items()]
         self._adapter = adapter
         self._model_input: ModelInput | None = None
-        self.context: CallContext | None = None
+        self.heard = heard or Heard()
         self._run: Run | None = None
         self._call: Call | None = None
         self._thread: int | None = None
@@ -116,13 +152,12 @@ class Executor:
     def attach(self) -> None:
         """Swap the block lists' classes and register the hooks."""
         self._handles = [
-            self.transformer.register_forward_pre_hook(self._before, prepend=True, with_kwargs=True),
+            self.transformer.register_forward_pre_hook(self.before_forward, prepend=True, with_kwargs=True),
             self.transformer.register_forward_hook(self._after, always_call=True),
         ]
         for slot in self.slots:
             conduct(slot.blocks, slot)
-        listens = hasattr(type(self.transformer), "cache_context")
-        specialise(self.transformer, {"cache_context": self._listener()} if listens else {}, self._without_hooks)
+        specialise(self.transformer, self.heard.listeners(self.transformer), self._without_hooks)
 
     def detach(self) -> None:
         """Put everything back as it was."""
@@ -157,13 +192,14 @@ class Executor:
         self._run.end_step(self.component, slot.path, passage, self._call, step)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+    def before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        """Begin a step of every list; the hook that goes before the transformer's forward."""
         if self.conducting():  # the last forward of this thread was left by a KeyboardInterrupt
             self.session.fail("interrupted")
         run = self.session.run_for_call()
         if run is None:
             return
-        call = run.begin_call(self.context, self.component)
+        call = run.begin_call(self.heard.context, self.component)
         self._run, self._call, self._thread = run, call, threading.get_ident()
         assert run.plan is not None, "the first call has compiled it"
         if any(stack.taps_model for stack in run.plan.stacks):
@@ -193,24 +229,6 @@ class Executor:
             raise
         self._run = self._call = self._thread = self._model_input = None
         self.session.call_ended(run)
-
-    def _listener(self) -> Any:
-        """Return a `cache_context` that also tells the executor what the pipeline says of the call."""
-        executor = self
-        original: Any = type(self.transformer).cache_context  # type: ignore[attr-defined]
-
-        @contextmanager
-        def cache_context(self: nn.Module, name: str, **facts: Any) -> Iterator[None]:
-            previous = executor.context
-            executor.context = CallContext(name, facts.get("step_index"), facts.get("num_inference_steps"))
-            try:
-                with original(self, name, **facts):
-                    yield
-            finally:
-                executor.context = previous
-
-        cache_context.__doc__ = original.__doc__
-        return cache_context
 
     def _without_hooks(self, state: dict[str, Any]) -> dict[str, Any]:
         """Return a module's state without the two hooks, for copies and pickles."""

@@ -25,7 +25,8 @@ class UnitFeatures:
     """Anchors of one unit in one CFG branch.
 
     A stream that goes in and comes out with one shape is kept as a residual, exit minus entry, behind a predictor. A
-    stream that the unit makes, or whose shape it changes, is kept as a value and returned as it is.
+    stream that the unit makes, or whose shape it changes, is kept as a value and returned as it is. `inner` has what
+    the blocks before the last one added to the unit's entry, by index, where they return it on reused steps too.
     """
 
     predict: Predict
@@ -36,6 +37,7 @@ class UnitFeatures:
     residuals: dict[Stream, Predictor] = field(factory=dict)
     values: Streams = field(factory=dict)
     shapes: dict[Stream, torch.Size | None] = field(factory=dict)
+    inner: dict[int, Streams] = field(factory=dict)
 
     def shape_changed(self, entry: Streams) -> bool:
         """Tell whether any stream enters with another shape than at the last anchor; False without one."""
@@ -90,6 +92,15 @@ class UnitFeatures:
             streams[stream] = before + predicted if self.predict.target == "residual" else predicted.clone()
         return streams
 
+    def inside(self, index: int, entry: Streams) -> Streams:
+        """Return what block `index` before the unit's last one would return: entry plus what it added when computed."""
+        streams: Streams = {}
+        for stream, kept in self.inner[index].items():
+            before = entry.get(stream)
+            moves = kept is not None and before is not None and before.shape == kept.shape
+            streams[stream] = before + kept if moves else kept  # type: ignore[operator]
+        return streams
+
     def _predictor(self, stream: Stream) -> Predictor:
         wanted = self.predict.streams
         if wanted is not None and stream not in wanted:
@@ -101,12 +112,13 @@ class UnitFeatures:
         """Forget everything; buffers are freed when nothing else holds them."""
         if self.meter is not None:
             self.meter.clear()
-        self.newest, self.residuals, self.values, self.shapes = {}, {}, {}, {}
+        self.newest, self.residuals, self.values, self.shapes, self.inner = {}, {}, {}, {}, {}
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that is held."""
         held = [t for p in self.residuals.values() for t in p.tensors()]
         held += [v for v in self.values.values() if v is not None]
+        held += [v for streams in self.inner.values() for v in streams.values() if v is not None]
         held += () if self.meter is None else self.meter.tensors()
         return tuple({id(tensor): tensor for tensor in held}.values())
 

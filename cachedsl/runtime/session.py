@@ -14,10 +14,12 @@ from attrs import define, field
 from cachedsl.machine.compile import check_fit, compile_policy
 from cachedsl.machine.plan import Plan
 from cachedsl.machine.shape import ModelShape
+from cachedsl.matching import Adapter, UnsupportedModel
 from cachedsl.policy.model import Policy
 from cachedsl.runtime.clock import Clock
 from cachedsl.runtime.errors import ConcurrentRun, StillRunning
 from cachedsl.runtime.executor import Executor
+from cachedsl.runtime.learn import Learnt
 from cachedsl.runtime.run import Run
 from cachedsl.runtime.watch import findings
 from cachedsl.summary import Summary, summarise
@@ -37,6 +39,10 @@ class Session:
         declared_cfg: what the adapter says of the family.
         scheduler: returns the pipeline's scheduler, which its user may exchange; None for a bare transformer.
         steps: runs of a bare transformer begin by themselves and have this many steps.
+        executors: one a transformer.
+        learnt: what was learned of transformers that no adapter knows, by component.
+        trace: what happened since attaching.
+        watchers: see `Cached.watching`.
     """
 
     policy: Policy
@@ -48,13 +54,31 @@ class Session:
     executors: list[Executor] = field(factory=list)
     trace: Trace = field(factory=Trace)
     watchers: list[Callable[[str, str, torch.Tensor], None]] = field(factory=list)
+    learnt: dict[str, Learnt] = field(factory=dict)
     _run: Run | None = None
     _runs: int = 0
     _plans: dict[tuple[Policy, int | None], Plan] = field(factory=dict)
     _lock: threading.Lock = field(factory=threading.Lock)
     _told_idle: bool = False
 
+    def admit(self, shape: ModelShape) -> None:
+        """Take on a transformer that was learned, as part of `shape`.
+
+        Raises:
+            PolicyError: the policy does not fit it; nothing is changed.
+        """
+        check_fit(self.policy, shape)
+        self.shape = shape
+        self._plans.clear()
+        if self._run is not None and self._run.plan is not None:
+            self._run.plan = self.plan_for(self._run.num_steps)
+
     def plan_for(self, num_steps: int | None) -> Plan:
+        if not self.shape.stacks:
+            raise UnsupportedModel(
+                f"{self.label}: no adapter knows it, and its blocks are learned at its first call; there is no plan "
+                "before that"
+            )
         key = (self.policy, num_steps)
         if key not in self._plans:
             self._plans[key] = compile_policy(self.policy, self.shape, num_steps)
@@ -187,6 +211,15 @@ class Cached:
     @property
     def trace(self) -> Trace:
         return self._session.trace
+
+    @property
+    def learnt(self) -> Adapter | None:
+        """The adapter that was learned of a model that none knew, ready for `to_yaml`; None before its first call."""
+        found = list(self._session.learnt.values())
+        if not found:
+            return None
+        known = {one.class_name: one.transformer for one in found}
+        return Adapter(found[0].class_name.lower(), known)
 
     @property
     def attached(self) -> bool:

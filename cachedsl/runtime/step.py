@@ -65,6 +65,7 @@ class StackStep:
         self._left: Streams = {}
         self._left_as: dict[Stream, tuple[torch.Tensor, int | None]] = {}
         self._added: dict[Stream, torch.Tensor] = {}
+        self._inner: dict[int, Streams] = {}
         self._modulated: torch.Tensor | None = None
         self._facts = facts or StepFacts()
         self._now: Any = None
@@ -211,6 +212,8 @@ class StackStep:
         if index == self._plan.front - 1 and self._plan.taps_front:
             self._front_exit = after["hidden"]
         self._leave(index, after)
+        if self._unit is not None and index < self._unit.stop - 1 and self._io.keeps(index):
+            self._inner[index] = added(self._entry, after)
         if self._unit is not None and index == self._unit.stop - 1:
             self._finish(after)
         return output
@@ -249,6 +252,8 @@ class StackStep:
             raise self._other_blocks(self._unit, index)
         if index != features.exit_index:
             streams: Streams = {**features.values, **self._io.read(index, block, args, kwargs)}
+            if self._io.keeps(index):
+                streams |= features.inside(index, self._entry)
         else:
             worked = self._io.applies_between(index)
             entry = self._io.read(index, block, args, kwargs) if worked else self._entry
@@ -267,11 +272,13 @@ class StackStep:
                     continue  # nothing will ever be reused, so nothing need be held
                 features = self._driver.features[self._unit.index]
                 features.store(self._at, self._entered(), after, self._probe(), self._last)
+                features.inner = self._inner
                 if features.meter is not None:
                     features.meter.keep(self._now)
                 if self._io.in_place is None and self._last > self._plan.units[action.unit].start:
                     self._io.in_place = False
         self._unit, self._decision, self._entry, self._now, self._added = None, None, {}, None, {}
+        self._inner = {}
 
     def _entered(self) -> Streams:
         """Return what entered the unit, with what the loop did to it on the way."""
@@ -281,6 +288,16 @@ class StackStep:
             if before is not None and before.shape == work.shape:
                 worked[name] = before + work
         return worked
+
+
+def added(entry: Streams, after: Streams) -> Streams:
+    """Return what was added to every stream, or the stream itself where it did not enter in its shape."""
+    changes: Streams = {}
+    for name, now in after.items():
+        before = entry.get(name)
+        moves = now is not None and before is not None and before.shape == now.shape
+        changes[name] = (now - before).detach() if moves else now  # type: ignore[operator]
+    return changes
 
 
 def version_of(tensor: torch.Tensor) -> int | None:

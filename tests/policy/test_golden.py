@@ -82,6 +82,8 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 SHAPE = ModelShape(
     [StackShape("double_blocks", 4, modulated=True), StackShape("single_blocks", 20, modulated=False)], "TinyModel"
 )
+SKIPPING = ModelShape([StackShape("blocks", 20, long_skips=True)], "SkippingModel")
+HOURGLASS = ModelShape([StackShape("down", 8, long_skips=True), StackShape("up", 8, long_skips=True)], "Hourglass")
 FITS = {
     ("stacks: {tripel_*: {tail: 1}}", 10): "p.yaml:2:20: error[unknown-stack]: stacks: 'tripel_*' matches no stack of "
     "TinyModel (its stacks are transformer.double_blocks, transformer.single_blocks)",
@@ -110,6 +112,35 @@ FITS = {
     ("compute: F1B0\nstacks: {double_blocks: {compute: {front: 0}, reuse: {threshold: always}}, double_*: {reuse: "
      "{threshold: 0.2}}, '*_blocks': {reuse: {threshold: 0.2}}}", 4): None,
 }  # fmt: skip
+
+
+SKIPS = {
+    ("compute: F1B2", "SkippingModel"): "p.yaml:2:10: error[long-skips]: compute: F1B2, but transformer.blocks of "
+    "SkippingModel has long skips, so that blocks which always run would read what reused ones return (let at most as many "
+    "back blocks run as front blocks)",
+    ("compute: F3B0", "SkippingModel"): None,
+    ("compute: F1B2\nprune: {}\nreuse: {threshold: 0.1}", "SkippingModel"): None,
+    ("compute: F3B0\nstacks: {down: {compute: F3B0}}", "Hourglass"): "p.yaml:2:10: error[long-skips]: compute: F3B0, but transformer.up "
+    "of Hourglass has long skips, so that blocks which always run would read what reused ones return (let at most as many "
+    "back blocks run as front blocks, and at most one front block more than back blocks, or take span: joined)\n"
+    "p.yaml:3:26: error[long-skips]: compute: F3B0, but transformer.down of Hourglass has long skips, so that blocks which "
+    "always run would read what reused ones return (let at most as many back blocks run as front blocks, and at most one "
+    "front block more than back blocks, or take span: joined)",
+    ("compute: F3B0\nspan: joined", "Hourglass"): None,
+    ("compute: F2B1", "Hourglass"): None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SKIPS, ids=lambda case: f"{case[0][:20]}-{case[1]}")
+def test_blocks_that_always_run_read_nothing_of_reused_ones(case: tuple[str, str]) -> None:
+    policy = parse_policy(f"version: 1\n{case[0]}\n", "p.yaml")
+    shape = SKIPPING if case[1] == SKIPPING.label else HOURGLASS
+    if SKIPS[case] is None:
+        compile_policy(policy, shape, 10)
+        return
+    with pytest.raises(PolicyError) as caught:
+        compile_policy(policy, shape, 10)
+    assert str(caught.value) == SKIPS[case]
 
 
 @pytest.mark.parametrize("case", FITS, ids=lambda case: f"{case[0][:20]}-{case[1]}")

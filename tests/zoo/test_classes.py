@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +12,16 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import ModelMixin
+from diffusers.models import transformers as diffusers_transformers
 from torch import nn
 
-from cachedsl import supported_matrix
+from cachedsl import PolicyError, supported_matrix
 from cachedsl.matching import match_transformer
 from cachedsl.policy.model import Cfg, Compute, Policy, Prune, Reuse, Warmup
 from cachedsl.runtime.session import Cached
 from tests.zoo.base import Entry
-from tests.zoo.entries import ENTRIES
+from tests.zoo.entries import ENTRIES, NO_DENOISERS
 
 STEPS = 8
 FUSED = Cfg("fused")
@@ -58,6 +63,20 @@ def test_every_class_that_an_adapter_names_is_in_the_zoo() -> None:
     assert {row.transformer for row in supported_matrix()} == {name.partition("/")[0] for name in ENTRIES}
 
 
+def test_every_transformer_class_of_diffusers_is_in_the_zoo() -> None:
+    """A new one makes this fail, until it has an adapter or a reason not to have one."""
+    found = {"UniDiffuserModel", "UVit2DModel"}  # which live elsewhere
+    for module in pkgutil.iter_modules(diffusers_transformers.__path__):
+        members = vars(importlib.import_module(f"{diffusers_transformers.__name__}.{module.name}")).items()
+        found |= {
+            name
+            for name, cls in members
+            if inspect.isclass(cls) and issubclass(cls, ModelMixin) and cls.__module__.endswith(f".{module.name}")
+        }
+    assert found - NO_DENOISERS.keys() == {name.partition("/")[0] for name in ENTRIES}
+    assert NO_DENOISERS.keys() <= found
+
+
 @pytest.fixture(params=sorted(ENTRIES))
 def entry(request: pytest.FixtureRequest) -> Entry:
     torch.set_num_threads(1)
@@ -93,6 +112,24 @@ def test_a_stationary_input_gives_the_computed_output(entry: Entry, front: int, 
     for step, output in enumerate(outputs):
         for mine, other in zip(output, expected, strict=True):
             assert (mine - other).abs().max() <= 1e-4 * (other.abs().max() + 1e-3), step
+
+
+@pytest.mark.parametrize(("front", "back"), [(0, 1), (2, 0)])
+def test_blocks_that_always_run_read_nothing_of_a_reused_middle(entry: Entry, front: int, back: int) -> None:
+    """Where long skips would let them, the policy is refused."""
+    model = entry.build()
+    adapter = match_transformer([type(model).__name__])
+    assert adapter is not None
+    skipping = [stack for stack in adapter.stacks.values() if stack.long_skips]
+    if (skipping and back > front) or (len(skipping) > 1 and front > back + 1):
+        with pytest.raises(PolicyError, match="long-skips"):
+            static(front, back).apply(model)
+        return
+    expected = run(entry, model, fixed=True)[0]
+    with under(entry, model, static(front, back)):
+        for output in run(entry, model, fixed=True):
+            for mine, other in zip(output, expected, strict=True):
+                assert (mine - other).abs().max() <= 1e-4 * (other.abs().max() + 1e-3)
 
 
 @pytest.mark.parametrize("kind", ["F1B0", "F1B1", "prune"])

@@ -1,0 +1,274 @@
+"""Learn the adapter of a model that nobody has described, from one call of it, and check it by running.
+
+What the guess takes for lists of blocks is tried with the call's own arguments: attached and computed, the model must
+return the same tensors; reused with the same input, the same up to rounding. What does not pass is left out, so a
+learned adapter is slower at worst.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from attrs import evolve, frozen
+from torch import nn
+
+from cachedsl.infer import Guess, SeenList, guess, is_block_list, watch
+from cachedsl.matching import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
+from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
+from cachedsl.runtime.objects import base_class
+
+logger = logging.getLogger("cachedsl")
+
+TOLERANCE = 1e-4
+"""By how much of its largest value an output may differ where a step was reused with the same input."""
+
+
+SHARE = 0.05
+"""A list with less of all lists' parameters is left alone: nothing is won there, and small networks drift most."""
+
+
+@frozen
+class Learnt:
+    """What was learnt of a model.
+
+    Attributes:
+        class_name: of the model.
+        lists: every block list, in execution order, with what was made of it.
+        stacks: those that passed, as in `TransformerAdapter`.
+    """
+
+    class_name: str
+    lists: tuple[tuple[SeenList, Guess], ...]
+    stacks: dict[str, StackAdapter]
+
+    @property
+    def transformer(self) -> TransformerAdapter:
+        return TransformerAdapter(cfg="fused", stacks=self.stacks)
+
+    def adapter(self, family: str | None = None) -> Adapter:
+        """Return it as an adapter; `Adapter.to_yaml` writes it."""
+        name = family or self.class_name.lower()
+        return Adapter(name, {self.class_name: self.transformer})
+
+    def report(self) -> str:
+        """Say of each block list what was seen and what was made of it, a line each."""
+        lines = [
+            f"{seen.path}: {seen.blocks} blocks ({', '.join(seen.classes)}), "
+            + (f"{found.stack.pattern}" if found.stack is not None else f"left out: {found.reason}")
+            for seen, found in self.lists
+        ]
+        return "\n".join(lines) or "it has no ModuleList of two blocks or more"
+
+
+def learn(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Learnt:
+    """Learn how the blocks of `model` are called, from one call with these arguments.
+
+    It is called a dozen times with copies of the arguments; nothing of it is changed, and neither are the generators of
+    random numbers.
+
+    Args:
+        model: a transformer that no policy is attached to.
+        args: positional arguments of its forward.
+        kwargs: keyword arguments of its forward.
+
+    Returns:
+        The block lists that can be reused.
+
+    Raises:
+        UnsupportedModel: there are none, or the model does not give the same output twice; the message says of each
+            list what was seen.
+    """
+    trial = _Trial(model, tuple(args), dict(kwargs or {}))
+    with _undisturbed(model):
+        seen = watch(model, *trial.arguments())
+        total = sum(trial.size(one.path) for one in seen if not one.inside)
+        name = base_class(model).__name__
+        expected = trial.call()
+        if not _same(expected, trial.call()):
+            raise UnsupportedModel(
+                f"{name}: two calls with the same input gave different outputs, so no reuse can be checked; put it in "
+                "eval mode, or give an adapter; nothing was changed"
+            )
+        guesses = _outermost({one.path: (one, _guess(trial, one, total)) for one in seen})
+        stacks = {path: found.stack for path, (_, found) in guesses.items() if found.stack is not None}
+        if trial.refuses(stacks, expected):
+            guesses, stacks = _one_by_one(trial, seen, total, expected)
+        if stacks and any(trial.refuses(stacks, expected, compute) for compute in (Compute(0, 1), Compute(2, 0))):
+            stacks = {path: evolve(stack, long_skips=True) for path, stack in stacks.items()}
+    learnt = Learnt(name, tuple(guesses.values()), stacks)
+    if not stacks:
+        raise UnsupportedModel(
+            f"{name}: no adapter knows it, and none of its block lists can be reused as they are:\n{learnt.report()}\n"
+            "give an adapter (cachedsl.load_adapter); nothing was changed"
+        )
+    return learnt
+
+
+Guesses = dict[str, tuple[SeenList, Guess]]
+
+
+def _guess(trial: _Trial, seen: SeenList, total: int) -> Guess:
+    found = guess(seen)
+    if found.stack is not None and trial.size(seen.path) < SHARE * total:
+        return Guess(None, f"less than {SHARE:.0%} of the parameters of all lists")
+    return found
+
+
+def _outermost(guesses: Guesses) -> Guesses:
+    """Leave out lists inside the blocks of others."""
+    outer = {path for path, (_, found) in guesses.items() if found.stack is not None}
+    return {path: (one, _inside(one, outer) or found) for path, (one, found) in guesses.items()}
+
+
+def _inside(seen: SeenList, outer: set[str]) -> Guess | None:
+    around = seen.inside & outer
+    return Guess(None, f"inside the blocks of {', '.join(sorted(around))}") if around else None
+
+
+def _one_by_one(
+    trial: _Trial, seen: Sequence[SeenList], total: int, expected: list[torch.Tensor]
+) -> tuple[Guesses, dict[str, StackAdapter]]:
+    """Try every list alone, those inside others last; then together, without the smallest until they pass."""
+    guesses: Guesses = {one.path: (one, Guess(None)) for one in seen}
+    stacks: dict[str, StackAdapter] = {}
+    for one in sorted(seen, key=lambda one: len(one.inside)):
+        found = _inside(one, set(stacks)) or _tried(trial, one, _guess(trial, one, total), expected)
+        guesses[one.path] = one, found
+        if found.stack is not None:
+            stacks[one.path] = found.stack
+    stacks = {path: stacks[path] for path in guesses if path in stacks}
+    while len(stacks) > 1 and (reason := trial.refuses(stacks, expected)):
+        smallest = min(stacks, key=trial.size)
+        del stacks[smallest]
+        guesses[smallest] = guesses[smallest][0], Guess(None, f"together with the others: {reason}")
+    return guesses, stacks
+
+
+def _tried(trial: _Trial, seen: SeenList, found: Guess, expected: list[torch.Tensor]) -> Guess:
+    if found.stack is None:
+        return found
+    reason = trial.refuses({seen.path: found.stack}, expected)
+    if not reason:
+        return found
+    others: tuple[Literal["reuse", "keep"], ...] = ("reuse", "keep")
+    for between in others:
+        stack = evolve(found.stack, between=between)
+        if not trial.refuses({seen.path: stack}, expected):
+            return Guess(stack)
+    return Guess(None, reason)
+
+
+class _Trial:
+    """The model and the arguments to try it with."""
+
+    def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._model, self._args, self._kwargs = model, args, kwargs
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return fresh copies of the arguments, which the model may write into."""
+        return _copied(self._args), _copied(self._kwargs)
+
+    def call(self) -> list[torch.Tensor]:
+        args, kwargs = self.arguments()
+        with torch.no_grad():
+            return [tensor.clone() for tensor in _tensors(self._model(*args, **kwargs))]
+
+    def size(self, path: str) -> int:
+        """Return how many parameters a list has."""
+        return sum(parameter.numel() for parameter in self._model.get_submodule(path).parameters())
+
+    def refuses(
+        self, stacks: Mapping[str, StackAdapter], expected: list[torch.Tensor], compute: Compute | None = None
+    ) -> str:
+        """Return why these lists cannot be reused as they are declared, "" if they can."""
+        if not stacks:
+            return "there are none"
+        name = base_class(self._model).__name__
+        adapter = Adapter("learnt", {name: TransformerAdapter("fused", dict(stacks))})
+        fewest = min(len(self._model.get_submodule(path)) for path in stacks)  # type: ignore[arg-type]
+        compute = compute or (Compute(1, 1) if fewest > 2 else Compute(1, 0))
+        try:
+            exact = Policy(compute=compute, reuse=Reuse(0.0), cfg=Cfg("fused"))
+            with exact.apply(self._model, adapter=adapter) as cached, cached.run(steps=1):
+                if not _same(self.call(), expected):
+                    return "with nothing reused, the output is another one"
+            static = Policy(compute=compute, warmup=Warmup(1), reuse=Reuse("always"), cfg=Cfg("fused"))
+            with static.apply(self._model, adapter=adapter) as cached, cached.run(steps=2):
+                self.call()
+                again = self.call()
+                reused = {s.stack.partition("#")[0] for s in cached.trace.steps() if s.outcome == "reused"}
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        if reused != set(stacks):
+            return "nothing of it was reused"
+        return "" if _close(again, expected) else "reused with the same input, the output is another one"
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Keep the random number generators as they are."""
+    devices = {p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices)):
+        yield
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copied(item) for item in value)
+    return value
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    """Return every tensor in what a model returned, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def _same(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
+    return bool(left) and len(left) == len(right) and all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def _close(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
+    if len(left) != len(right):
+        return False
+    return all(_near(a, b) for a, b in zip(left, right, strict=True))
+
+
+def _near(left: torch.Tensor, right: torch.Tensor) -> bool:
+    if left.shape != right.shape:
+        return False
+    if not right.is_floating_point() or right.numel() == 0:
+        return torch.equal(left, right)
+    tolerance = max(TOLERANCE, 4 * torch.finfo(right.dtype).eps)
+    return bool((left - right).abs().max() <= tolerance * (right.abs().max() + 1e-3))
+
+
+def learnable(component: str, module: nn.Module) -> bool:
+    """Tell whether a pipeline's component looks like a denoiser, by the lists that it has and where it comes from."""
+    foreign = type(module).__module__.startswith("transformers.") or any(part in component for part in _NO_DENOISER)
+    return not foreign and any(is_block_list(m) for m in module.modules())
+
+
+_NO_DENOISER = (
+    "vae",
+    "encoder",
+    "controlnet",
+    "unet",
+    "safety",
+    "feature",
+    "vocoder",
+    "connector",
+    "upsampler",
+    "adapter",
+)
+"""What is in the name of components that are none; a UNet's lists are of levels, whose shapes differ."""
