@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from cachedsl.cli.importing import call_named
 from cachedsl.diagnostics import CachedslError
 from cachedsl.registry import Supported, supported_matrix, supported_pipelines
 
@@ -73,9 +73,8 @@ def _inputs(model: Any, named: str | None) -> dict[str, Any]:
 
 def _made(path: str, hint: str) -> Any:
     """Import what MODULE:NAME names and call it."""
-    module, _, name = path.partition(":")
     try:
-        return getattr(import_module(module), name)()
+        return call_named(path)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise click.BadParameter(
             f"{path!r} cannot be imported and called without arguments: {error}", param_hint=hint

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cachedsl.cli.importing import call_named
 from cachedsl.diagnostics import CachedslError
 from cachedsl.source import read
 
@@ -68,10 +68,8 @@ def _named(policy: Path) -> str | None:
 
 
 def _load(pipeline: str) -> tuple[Any, dict[str, Any]]:
-    module, _, function = pipeline.partition(":")
     try:
-        made = getattr(import_module(module), function)()
-        pipe, arguments = made
+        pipe, arguments = call_named(pipeline)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise click.BadParameter(
             f"{pipeline!r} is no MODULE:FUNCTION that returns a pipeline and its call's keyword arguments: {error}",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from cachedsl.policy.model import Cfg, Compute, Policy, Prune, Reuse, Warmup
 from cachedsl.runtime.learn import learn
 from tests.strangers import STRANGERS, Hourglass, Noisy, Sealed, Stranger, Terraces, TwoRivers
 from tests.tiny import call, tiny_pipeline
-from tests.zoo.test_classes import tensors
+from tests.zoo.base import tensors
 
 STEPS = 6
 FUSED = Cfg("fused")
@@ -245,3 +248,13 @@ def test_probing_with_inputs_and_a_family() -> None:
 
 def some_inputs() -> dict[str, Any]:
     return Terraces().example_inputs()
+
+
+def test_the_command_finds_what_lies_in_the_working_directory(tmp_path: Path) -> None:
+    source = "from tests.strangers import Terraces\n\n\nclass Local(Terraces):\n    pass\n"
+    (tmp_path / "lying_here.py").write_text(source)
+    command = [Path(sys.executable).with_name("cachedsl"), "adapters", "probe", "lying_here:Local"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "  Local:\n" in done.stdout

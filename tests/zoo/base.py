@@ -62,3 +62,11 @@ def latent(shape: tuple[int, ...], step: int, total: int, role: int = 0) -> torc
 def timestep(step: int, total: int, batch: int = 1, scale: float = 1000.0) -> torch.Tensor:
     """Return a float timestep `(batch,)` that falls from `scale` and never reaches 0."""
     return torch.full((batch,), scale * (1 - step / total))
+
+
+def tensors(value: object) -> list[torch.Tensor]:
+    """Return every tensor that a model returned, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [tensor for part in parts for tensor in tensors(part)]

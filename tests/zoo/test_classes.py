@@ -20,19 +20,11 @@ from cachedsl import PolicyError, supported_matrix
 from cachedsl.matching import match_transformer
 from cachedsl.policy.model import Cfg, Compute, Policy, Prune, Reuse, Warmup
 from cachedsl.runtime.session import Cached
-from tests.zoo.base import Entry
+from tests.zoo.base import Entry, tensors
 from tests.zoo.entries import ENTRIES, NO_DENOISERS
 
 STEPS = 8
 FUSED = Cfg("fused")
-
-
-def tensors(value: object) -> list[torch.Tensor]:
-    """Return every tensor that a model returned, in order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return [tensor for part in parts for tensor in tensors(part)]
 
 
 def run(entry: Entry, model: nn.Module, *, fixed: bool = False) -> list[list[torch.Tensor]]:
