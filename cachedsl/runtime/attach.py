@@ -69,6 +69,7 @@ def attach(
         declared_cfg=matched[0][2].cfg if matched else "fused",
         scheduler=(lambda: getattr(target, "scheduler", None)) if is_pipeline else (lambda: None),
         steps=num_inference_steps,
+        announced=(lambda: getattr(target, "_num_timesteps", None)) if is_pipeline else (lambda: None),
     )
     session.executors = [Executor(session, name, module, adapter) for name, module, adapter in matched]
     pending = [Pending(session, name, module) for name, module in unknown]

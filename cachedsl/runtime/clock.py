@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from itertools import count
 from typing import Any, Literal
 
@@ -41,7 +42,7 @@ class Clock:
     are told apart by their order within it; elsewhere they alternate as `cfg` says. The step is the context's index,
     else the scheduler's, else the count of this branch's calls. Calls are counted as they are: a separate-CFG family
     that runs without guidance makes one call a step, and one branch. A pipeline whose own scheduler is never stepped,
-    because it steps copies of it, has its calls counted by name.
+    because it steps copies of it, has its calls counted by name, up to the pipeline's own `num_timesteps`.
 
     A pipeline's call may hold several denoising loops (chunks, pyramid stages), or calls before the loop (a prefill):
     where the step index goes back, or the scheduler's timesteps are set anew, another loop has begun.
@@ -51,12 +52,14 @@ class Clock:
         declared: what the adapter says of the family, for `cfg: auto`.
         scheduler: the pipeline's, or None for a bare transformer.
         steps: the run's step count where the caller gave one.
+        announced: returns the pipeline's own count of the steps of its loop, or None.
     """
 
     cfg: Cfg
     declared: Literal["fused", "separate"]
     scheduler: Any = None
     steps: int | None = None
+    announced: Callable[[], int | None] = lambda: None
     _calls: Counter[str] = field(factory=Counter)
     _unnamed: int = 0
     _at: tuple[int, int] = (-1, 0)
@@ -65,6 +68,7 @@ class Clock:
     _last: dict[tuple[str, str], int] = field(factory=dict)
     _index: int = 0
     _timesteps: Any = None
+    _standing: bool = False
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -78,12 +82,21 @@ class Clock:
         timesteps = getattr(self.scheduler, "timesteps", None)
         stable = timesteps is getattr(self.scheduler, "timesteps", None)
         exchanged = stable and self._timesteps is not None and timesteps is not self._timesteps
-        anew = index < self._index or (exchanged and index == 0)
+        anew = index < self._index or (exchanged and index == 0) or self._over()
         self._index, self._timesteps = index, timesteps
         if anew:
             self._calls, self._unnamed, self._at, self._named_at = Counter(), 0, (-1, 0), None
-            self._tables, self._last = {}, {}
+            self._tables, self._last, self._standing = {}, {}, False
         return anew
+
+    def recount(self) -> int | None:
+        """Return the loop's step count as the pipeline has it, once the scheduler has turned out to stand still."""
+        return self.announced() if self._standing and self.steps is None else None
+
+    def _over(self) -> bool:
+        """Tell whether every branch of a loop that the scheduler does not show has had all its steps."""
+        steps = self.recount()
+        return steps is not None and min(self._calls.values(), default=0) >= steps
 
     def locate(self, context: CallContext | None, component: str = "transformer") -> Call:
         """Return the step and branch of the call that is about to be made to the pipeline's `component`.
@@ -165,7 +178,7 @@ class Clock:
         last = self._last.get((component, branch), -1)
         if index is not None and last >= step:  # the name comes again in a step
             if getattr(self.scheduler, "step_index", index) is None:
-                step = last + 1
+                step, self._standing = last + 1, True
             else:
                 others = (f"{name}_{number}" for number in count(2))
                 branch = next(b for b in others if self._last.get((component, b), -1) < step)

@@ -27,6 +27,10 @@ class Driver:
         self._observed: list[Callable[[Callable[[], torch.Tensor]], None]] = []
         self.feed(RunStarted(num_steps))
 
+    def replan(self, plan: StackPlan, num_steps: int) -> None:
+        """Go on by the same policy's plan of another step count; what is held stays."""
+        self.plan, self.snapshot = plan, evolve(self.snapshot, num_steps=num_steps)
+
     def _predict(self, unit: Unit) -> Predict:
         """Return how `unit` is predicted; only a middle as a whole pays back what it was off by."""
         predict = self.plan.policy.predict

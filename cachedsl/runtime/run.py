@@ -62,7 +62,17 @@ class Run:
             self.num_steps = self.clock.num_steps(context)
             self.plan = self.session.plan_for(self.num_steps)
             self.session.trace.append(RunRecord(self.number, self.session.policy.name, self.num_steps, self.loop))
-        return self.clock.locate(context, component)
+        call = self.clock.locate(context, component)
+        steps = self.clock.recount()
+        if steps is not None and steps != self.num_steps:
+            self._replan(steps)
+        return call
+
+    def _replan(self, steps: int) -> None:
+        """Go on with the plan of another step count."""
+        self.plan, self.num_steps = self.session.plan_for(steps), steps
+        for (component, path, _, _), driver in self.drivers.items():
+            driver.replan(self.plan.stack(component, path), steps)
 
     def start_step(
         self,

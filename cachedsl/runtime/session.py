@@ -39,6 +39,7 @@ class Session:
         declared_cfg: what the adapter says of the family.
         scheduler: returns the pipeline's scheduler, which its user may exchange; None for a bare transformer.
         steps: runs of a bare transformer begin by themselves and have this many steps.
+        announced: returns the pipeline's own count of the steps of its loop, or None.
         executors: one a transformer.
         learnt: what was learned of transformers that no adapter knows, by component.
         trace: what happened since attaching.
@@ -51,6 +52,7 @@ class Session:
     declared_cfg: Literal["fused", "separate"]
     scheduler: Callable[[], Any]
     steps: int | None = None
+    announced: Callable[[], int | None] = lambda: None
     executors: list[Executor] = field(factory=list)
     trace: Trace = field(factory=Trace)
     watchers: list[Callable[[str, str, torch.Tensor], None]] = field(factory=list)
@@ -175,7 +177,7 @@ class Session:
                 )
             if steps is None:
                 scheduler = self.scheduler()
-            clock = Clock(self.policy.cfg, self.declared_cfg, scheduler, steps)
+            clock = Clock(self.policy.cfg, self.declared_cfg, scheduler, steps, self.announced)
             self._run = Run(self, self._runs, clock, explicit)
             self._runs += 1
             return self._run

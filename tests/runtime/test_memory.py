@@ -6,10 +6,12 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from attrs import evolve
 
-from cachedsl import load_policy
+from cachedsl import Adapter, load_policy
 from cachedsl.machine.memory import ANCHORS
 from cachedsl.machine.plan import Plan
+from cachedsl.matching import match_transformer
 from cachedsl.policy.load import bundled_policies
 from cachedsl.policy.model import Cfg, Compute, Policy, Predict, PredictMethod, Prune, Reuse, Warmup
 from cachedsl.policy.signal import Signal, TapName
@@ -102,3 +104,21 @@ def test_a_missing_shape_is_named() -> None:
     _, plan = held("flux", Policy(compute=Compute(1, 0), cfg=Cfg("fused")))
     with pytest.raises(KeyError, match=r"`hidden` for transformer\.transformer_blocks"):
         plan.memory({"transformer.single_transformer_blocks": FLUX})
+
+
+@pytest.mark.parametrize("span", ["stack", "joined"])
+def test_what_every_block_returned_is_counted_where_it_is_kept(span: Any) -> None:
+    known = match_transformer(["FluxTransformer2DModel"])
+    assert known is not None
+    keeping = {path: evolve(stack, between="keep") for path, stack in known.stacks.items()}
+    adapter = Adapter("keeping", {"FluxTransformer2DModel": evolve(known, stacks=keeping)})
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(4), reuse=Reuse("always"), span=span, cfg=Cfg("fused"))
+    model = tiny_transformer("flux")
+    with policy.apply(model, adapter=adapter) as cached, torch.no_grad(), cached.run(steps=STEPS):
+        for step in range(STEPS):
+            model(**inputs("flux", step, STEPS))
+        assert cached.plan(STEPS).memory(FLUX, element_size=4).total == cached.held_bytes()
+    found, _ = held("flux", policy)
+    middles = sum(unit.stop - unit.start - 1 for stack in cached.plan(STEPS).stacks for unit in stack.units)
+    per_block = 4 * sum(FLUX[stream][1] * FLUX[stream][2] for stream in ("hidden", "encoder"))
+    assert cached.plan(STEPS).memory(FLUX, element_size=4).total == found + middles * per_block

@@ -124,3 +124,17 @@ def test_past_its_end_a_table_holds_its_last_value() -> None:
     clock = Clock(Cfg(), "fused", SimpleNamespace(step_index=9, begin_index=0, timesteps=[3.0, 1.0], sigmas=[1.0, 0.5]))
     assert clock.position(9, "timestep") == 1.0
     assert clock.mixing(9) == (0.5, 0.5)
+
+
+def test_the_pipelines_own_count_holds_where_the_scheduler_stands_still() -> None:
+    scheduler = SimpleNamespace(step_index=None, begin_index=None, timesteps=range(2))
+    clock = Clock(Cfg(), "separate", scheduler, announced=lambda: 3)
+    for _ in range(2):  # two loops
+        assert clock.num_steps(None) == 2
+        for step in range(3):
+            for name in ("cond", "uncond"):
+                clock.begins_anew(CallContext(name))
+                assert placed(clock, [CallContext(name)]) == [(step, name)]
+                assert clock.recount() == (3 if step else None)
+        assert clock.begins_anew(CallContext("cond"))
+    assert Clock(Cfg(), "separate", scheduler, steps=2, announced=lambda: 3).recount() is None
