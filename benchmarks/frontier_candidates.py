@@ -22,6 +22,8 @@ PLAIN: tuple[Tree, ...] = (
     {"method": "foca"},
     {"method": "dmd", "history": 6},
     {"method": "taylor", "order": 1, "repay": 0.7},
+    {"method": "taylor", "order": 2, "form": "published", "repay": 0.7},
+    {"method": "foca", "repay": 1.0},
 )
 
 _REPAYING: tuple[Tree, ...] = (
@@ -152,14 +154,17 @@ def masked(settings: Tree, changed: str) -> Tree:
 
 
 def plain_intervals(target: float) -> list[Candidate]:
-    """Return plain intervals under our own predictor, without any block on reused steps."""
+    """Return plain intervals under two predictors that repay, without any block on reused steps."""
     settings: Tree = {"compute": "F0B0", "warmup": 0, "reuse": {"threshold": "always"}}
-    predict: Tree = {"method": "taylor", "order": 1, "repay": 0.7}
+    predicts: tuple[Tree, ...] = (
+        {"method": "taylor", "order": 2, "form": "published", "repay": 0.7},
+        {"method": "foca", "repay": 1.0},
+    )
     return [
         Candidate(
             family(predict), "static", {**settings, "predict": predict, "steps": {"at": at, "otherwise": "static"}}
         )
-        for at in intervals(target, 0)
+        for at, predict in product(intervals(target, 0), predicts)
     ]
 
 

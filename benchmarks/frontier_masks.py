@@ -25,20 +25,21 @@ def most_steps(target: float, always: int) -> int:
 def static_masks(target: float, always: int) -> list[Tree]:
     """Return the masks that a target allows, as the language writes them; both sides have them all.
 
-    They are the ones denser at the head by a power, the fixed intervals, and those with a head and then even gaps.
+    They are the ones denser at the head by a power, the fixed intervals, those with a head and then even gaps, and
+    intervals with a head and a tail.
     """
     most = most_steps(target, always)
     budgets = range(most, max(most - 3, 3), -1)
     masks: list[Tree] = [{"budget": n, "power": power} for n in budgets for power in POWERS]
     masks += [{"every": every, "from": start} for every in range(2, 9) for start in range(1, 13)]
     masks += [{"at": _headed(n, head)} for n in budgets for head in (3, 4, 5, 6)]
+    masks += [{"at": at} for at in intervals(target, always)]
     return [mask for mask in masks if most - 3 < bits(mask).count("1") <= most]
 
 
 def is_plain(mask: Tree, target: float, always: int) -> bool:
-    """Whether a mask is one of the two simplest: the shortest fixed interval that the target allows, from early on."""
-    fixed = sorted((m["every"], m["from"]) for m in static_masks(target, always) if "every" in m)
-    return (mask.get("every"), mask.get("from")) in [f for f in fixed if f[0] == fixed[0][0]][:2]
+    """Whether a mask is one of the two plainest: the intervals with a head and a tail that spend the most."""
+    return mask.get("at") in sorted(intervals(target, always), key=len)[-2:]
 
 
 def _headed(budget: int, head: int) -> list[int]:

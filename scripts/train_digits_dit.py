@@ -25,6 +25,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DiTPipeline, DiTTransformer2DModel, DPMSolverMultistepScheduler
+from diffusers.models.embeddings import TimestepEmbedding
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
@@ -174,11 +175,29 @@ def train_dit(steps: int, minutes: float) -> None:
     save(steps)
 
 
+def fast_features_to_zero(model: DiTTransformer2DModel) -> None:
+    """Take from the timestep embedders the features that turn by more than a radian in a step of a 50-step run.
+
+    A network as small as this and trained as shortly has not learned to ignore them, and to a sampler they are noise:
+    what the model returns jumped from step to step (second differences of neighbouring steps were correlated by -0.6,
+    white noise has -0.67), about an interpolation floor of 60 dB that no predictor could get below, and that large
+    models do not have. Without them the samples are as good (measured.json) and smooth in time.
+    """
+    step = 1000 / 50
+    for module in model.modules():
+        if isinstance(module, TimestepEmbedding):
+            weight = module.linear_1.weight.data
+            half = weight.shape[1] // 2
+            fast = torch.exp(-math.log(10000) * torch.arange(half) / half) * step > 1
+            weight[:, torch.cat([fast, fast])] = 0
+
+
 def build_pipeline() -> DiTPipeline:
     vae = AutoencoderKL.from_pretrained(BUILD / "vae")
     model = build_dit()
     model.load_state_dict(torch.load(BUILD / "dit.pt", weights_only=True)["ema"])
     unused_rows_to_zero(model)
+    fast_features_to_zero(model)
     scheduler = DPMSolverMultistepScheduler(
         num_train_timesteps=1000,
         prediction_type="flow_prediction",
