@@ -72,7 +72,7 @@ def attach(
         announced=(lambda: getattr(target, "_num_timesteps", None)) if is_pipeline else (lambda: None),
     )
     session.executors = [Executor(session, name, module, adapter) for name, module, adapter in matched]
-    pending = [Pending(session, name, module) for name, module in unknown]
+    pending = [Pending(session, name, module, alone=len(unknown) == 1) for name, module in unknown]
     waiting: list[Executor | Pending] = [*session.executors, *pending]
     for each in waiting:
         each.attach()

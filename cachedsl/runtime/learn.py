@@ -7,6 +7,7 @@ learned adapter is slower at worst.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -217,13 +218,19 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
 
 
 def _copied(value: Any) -> Any:
+    """Return a copy that the model may write into; what cannot be copied, and modules, are handed on."""
     if isinstance(value, torch.Tensor):
         return value.clone()
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(_copied(item) for item in value)
-    return value
+    if isinstance(value, (nn.Module, torch.Generator)):
+        return value
+    try:
+        return copy.deepcopy(value)  # a cache of keys and values, say
+    except Exception:
+        return value
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cachedsl.machine.shape import ModelShape
-from cachedsl.matching import stack_shape
+from cachedsl.matching import UnsupportedModel, stack_shape
 from cachedsl.runtime.executor import Executor, Heard
 from cachedsl.runtime.learn import learn
 from cachedsl.runtime.objects import get_handle, restore, set_handle, specialise
@@ -25,12 +25,14 @@ class Pending:
         session: the attachment that it is part of; gets the executor once there is one.
         component: the pipeline's name of the transformer.
         transformer: the model.
+        alone: whether it is the only one; else it is left as it is where it cannot be learned.
     """
 
-    def __init__(self, session: Session, component: str, transformer: nn.Module) -> None:
+    def __init__(self, session: Session, component: str, transformer: nn.Module, alone: bool = True) -> None:
         self._session = session
         self._component = component
         self._transformer = transformer
+        self._alone = alone
         self._heard = Heard()
         self._hook: Any = None
 
@@ -59,7 +61,10 @@ class Pending:
                 for path, stack in learnt.stacks.items()
             ]
             self._session.admit(ModelShape([*self._session.shape.stacks, *shapes], self._session.label))
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, UnsupportedModel) and not self._alone:
+                logger.warning("%s.%s runs uncached: %s", self._session.label, self._component, error)
+                return
             self.attach()
             set_handle(module, handle)
             self._session.fail("could not be learned")

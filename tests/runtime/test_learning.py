@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -258,3 +259,51 @@ def test_the_command_finds_what_lies_in_the_working_directory(tmp_path: Path) ->
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "  Local:\n" in done.stdout
+
+
+class Pipe:
+    """A pipeline of nobody's library, with a helper network beside its transformer."""
+
+    scheduler = None
+
+    def __init__(self, **components: nn.Module) -> None:
+        self.components = components
+
+    def __call__(self, steps: int) -> torch.Tensor:
+        model = self.components["denoiser"]
+        with torch.no_grad():
+            if "refiner" in self.components:
+                self.components["refiner"](**model.example_inputs())  # type: ignore[operator]
+            for step in range(steps):
+                output = model(**model.example_inputs(step, steps))  # type: ignore[operator]
+        return tensors(output)[0]
+
+
+def test_what_cannot_be_learned_beside_a_transformer_runs_uncached(caplog: pytest.LogCaptureFixture) -> None:
+    pipe = Pipe(refiner=Sealed(), denoiser=Terraces())
+    plain = pipe(STEPS)
+    with static().apply(pipe) as cached:
+        pipe(STEPS)
+        assert "Pipe.refiner runs uncached: Sealed: no adapter knows it" in caplog.text
+        assert {s.transformer for s in cached.trace.steps()} == {"denoiser"}
+        assert any(s.outcome == "reused" for s in cached.trace.steps())
+        assert attached(pipe.components["refiner"]) is None
+    assert torch.equal(pipe(STEPS), plain)
+    assert type(pipe.components["refiner"]) is Sealed
+
+
+class Remembering(Terraces):
+    """Appends to a list that it is given, as a model appends to a cache of keys and values."""
+
+    def forward(self, sample: torch.Tensor, t: torch.Tensor, seen: Any = None) -> tuple[torch.Tensor]:  # type: ignore[override]
+        if seen is not None:
+            seen.steps.append(float(t))
+        return super().forward(sample, t)
+
+
+def test_learning_writes_into_copies_of_the_arguments() -> None:
+    model, seen = Remembering(), SimpleNamespace(steps=[])
+    with static().apply(model, num_inference_steps=STEPS), torch.no_grad():
+        for step in range(STEPS):
+            model(**model.example_inputs(step, STEPS), seen=seen)
+    assert len(seen.steps) == STEPS
