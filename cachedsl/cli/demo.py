@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from cachedsl.bench.compare import Row
     from cachedsl.policy.model import Policy
 
-DEFAULT_POLICIES = ("f8b8", "f8b0", "f1b0", "f8b8-taylor", "f4b0-mc3", "static-every-4", "taylorseer", "dbprune")
+DEFAULT_POLICIES = (
+    "f8b8",
+    "f8b0",
+    "f1b0",
+    "f8b8-taylor",
+    "f4b0-mc3",
+    "static-every-4",
+    "taylorseer",
+    "dbprune",
+    "repay-slow",
+    "repay-medium",
+    "repay-fast",
+)
 
 
 @click.command()
