@@ -64,7 +64,7 @@ def intervals(target: float, always: int) -> list[list[int]]:
     """
     most = most_steps(target, always)
     found = []
-    for every, head, tail in product(range(2, 9), (2, 3, 4, 8), (1, 2, 6)):
+    for every, head, tail in product(range(2, 9), (2, 3, 4, 8), (1, 2, 4, 6)):
         at = sorted({*range(head), *range(head - 1 + every, STEPS, every), *range(STEPS - tail, STEPS)})
         if most - 3 <= len(at) <= most:
             found.append(at)

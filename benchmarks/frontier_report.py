@@ -32,7 +32,7 @@ def to_markdown(report: dict[str, Any]) -> str:
         f"{samples} digits, {report['steps']} steps, seed {report['seed']}. A share counts as met up to "
         f"{report['slack']:.2f} above it. Settings were searched on other noise (seed {report['search']['seed']}, "
         f"{report['search']['samples']} digits) with the same method and the same number of candidates for cachedsl "
-        f"and for cache-dit ({_budgets(report)}); the best eight of "
+        f"and for cache-dit ({_budgets(report)}); the best six of "
         f"each, and plain intervals with a head and a tail, were measured again on {validation['samples']} digits of a "
         f"third noise (seed {validation['seed']}), and the best of them is shown. *Blocks "
         f"computed* is counted by hooks on the blocks, *time ratio* is the uncached run's time over this one's in the "

@@ -25,7 +25,7 @@ from cachedsl.bench.digits import Images, load_digits_pipeline
 DRAW_SEED = 0
 BISECTIONS = 6
 TOP = 3
-VALIDATED = 8
+VALIDATED = 6
 MOVED = 5
 """How many of the best have their masks changed."""
 MOVES = 0.75
