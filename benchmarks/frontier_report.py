@@ -88,17 +88,18 @@ def plot(report: dict[str, Any], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
+    from adjustText import adjust_text
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
+    figure, axes = pyplot.subplots(figsize=(9, 6))
+    names: list[Any] = []
     for group, (marker, colour) in GROUPS.items():
         drawn = [r for r in report["rows"] if r["group"] == group and r.get("psnr") is not None]
         style: dict[str, Any] = {"marker": marker, "color": colour}
         axes.scatter(*_points(drawn), **style, alpha=0.35 if group in ("cachedsl", "cache-dit") else 0.8, s=25)
         if group == "bundled":
             axes.plot([], [], **style, linestyle="", label="cachedsl, bundled policies")
-            for row in drawn:
-                axes.annotate(row["name"], (row["time_ratio"], row["psnr"]), fontsize=6, alpha=0.7)
+            names = [axes.text(row["time_ratio"], row["psnr"], row["name"], fontsize=6, alpha=0.8) for row in drawn]
         else:
             winners = [best(report["rows"], group, target) for target in report["targets"]]
             axes.plot(*_points([w for w in winners if w is not None]), **style, markersize=8, label=group)
@@ -106,6 +107,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
     axes.set_ylabel("PSNR to uncached (dB)")
     axes.grid(alpha=0.3)
     axes.legend()
+    adjust_text(names, ax=axes, arrowprops={"arrowstyle": "-", "color": "tab:gray", "lw": 0.4})
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, bbox_inches="tight")
     pyplot.close(figure)
