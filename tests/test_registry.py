@@ -23,10 +23,10 @@ def test_the_page_of_models() -> None:
 
 def test_the_matrix_and_the_list_have_every_class() -> None:
     rows = cachedsl.supported_matrix()
-    said = CliRunner().invoke(main, ["adapters", "list"], env={"COLUMNS": "300"})
+    said = CliRunner().invoke(main, ["adapters", "list"], env={"COLUMNS": None})
     assert said.exit_code == 0
     for row in rows:
-        assert row.transformer in said.output
+        assert row.transformer in said.output  # whole, though nobody said how wide the pipe is
         assert {pattern for _, pattern in row.stacks} <= set(PATTERNS)
     assert len({row.transformer for row in rows}) == len(rows)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from cachedsl.cli.importing import call_named
+from cachedsl.cli.tables import print_table, table_of
 from cachedsl.diagnostics import CachedslError
 from cachedsl.registry import Supported, supported_matrix, supported_pipelines
 
@@ -28,10 +27,10 @@ def list_(markdown: bool) -> None:
     if markdown:
         click.echo(_page(rows), nl=False)
         return
-    table = Table(*_HEAD)
+    table = table_of(*_HEAD)
     for row in rows:
         table.add_row(*_cells(row, "\n"))
-    Console().print(table)
+    print_table(table)
 
 
 @adapters.command()

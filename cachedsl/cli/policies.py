@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
-from rich.table import Table
+
+from cachedsl.cli.tables import print_table, table_of
 
 
 @click.command()
@@ -16,7 +16,7 @@ def policies(markdown: bool) -> None:
     if markdown:
         click.echo(to_markdown(), nl=False)
         return
-    table = Table("policy", "what it is", "memory")
+    table = table_of("policy", "what it is", "memory")
     for entry in catalogue():
         table.add_row(entry.name, entry.description, "-" if entry.memory is None else megabytes(entry.memory))
-    Console().print(table)
+    print_table(table, widest=120)
