@@ -76,7 +76,9 @@ class StackAdapter:
     `reuse` takes it for a part of what the blocks do, right where it reads `hidden_states` itself. `keep` is for loops
     that also hand on what blocks return, to other lists or into a state of their own: every block of a reused middle
     then returns what it did, at the price of one more tensor held per block and stream. `long_skips`: the last blocks
-    read again what the first ones return, so that no more may run behind a reused middle than before it.
+    read again what the first ones return, so that no more may run behind a reused middle than before it. `blocks` is
+    how many there are by the class's default configuration (by a published one where the default is no model's), for
+    `explain` and golden plans; a policy that is applied counts the model's own.
     """
 
     pattern: str
@@ -85,6 +87,7 @@ class StackAdapter:
     between: Literal["apply", "reuse", "keep"] = "apply"
     long_skips: bool = False
     modulated_input: ModulatedInput | None = None
+    blocks: int | None = None
 
     @property
     def names(self) -> Mapping[Stream, str]:
@@ -118,17 +121,24 @@ class Adapter:
     verified: str = ""
     models: dict[str, dict[str, dict[str, int]]] = field(factory=dict)
 
-    def shape(self, model: str | None = None) -> ModelShape:
-        """Return the shape of one of `models`, the first by default."""
-        if not self.models:
-            raise UnsupportedModel(f"{self.family}: no model of this family has its block counts in the adapter")
-        label = model or next(iter(self.models))
-        stacks = [
-            stack_shape(component, path, blocks, self._stack(path))
-            for component, lists in self.models[label].items()
-            for path, blocks in lists.items()
-        ]
-        return ModelShape(stacks, label)
+    def shape(self, name: str | None = None) -> ModelShape:
+        """Return the shape of one of `models` or of a transformer class; by default of the first model, or class.
+
+        Raises:
+            UnsupportedModel: the adapter does not say how many blocks it has.
+        """
+        name = name or next(iter((*self.models, *self.transformers)))
+        if name in self.models:
+            lists = [(of, path, n, self._stack(path)) for of, m in self.models[name].items() for path, n in m.items()]
+        else:
+            stacks = self.transformers[name].stacks
+            lists = [("transformer", path, stack.blocks or 0, stack) for path, stack in stacks.items()]
+        if not all(blocks for _, _, blocks, _ in lists):
+            raise UnsupportedModel(
+                f"{self.family}: how many blocks {name} has is not in the adapter; give every block list its `blocks`, "
+                "or name the model under `models`"
+            )
+        return ModelShape([stack_shape(*one) for one in lists], name)
 
     def to_yaml(self) -> str:
         """Write YAML that loads as an equal adapter; what is as by default is left out."""
@@ -242,13 +252,13 @@ def supported_families() -> tuple[str, ...]:
 
 @frozen
 class NamedModel:
-    """A family, or one published model of it, as named on the command line."""
+    """A published model, or a transformer class with its default configuration, as named on the command line."""
 
     adapter: Adapter
-    model: str
+    name: str
 
     def shape(self) -> ModelShape:
-        return self.adapter.shape(self.model)
+        return self.adapter.shape(self.name)
 
 
 def find_adapter(name: str) -> NamedModel:
@@ -259,13 +269,12 @@ def find_adapter(name: str) -> NamedModel:
     """
     names: dict[str, NamedModel] = {}
     for adapter in load_adapters():
-        first = next(iter(adapter.models), "")
-        for key in (adapter.family, *adapter.transformers):
-            names[key.lower()] = NamedModel(adapter, first)
-        names.update({model.lower(): NamedModel(adapter, model) for model in adapter.models})
+        own = (*adapter.models, *adapter.transformers)
+        names[adapter.family.lower()] = NamedModel(adapter, own[0])
+        names.update({name.lower(): NamedModel(adapter, name) for name in own})
     if name.lower() in names:
         return names[name.lower()]
     near = difflib.get_close_matches(name.lower(), names, n=1)
     guess = f", did you mean {near[0]!r}?" if near else ";"
-    listed = ", ".join(f"{a.family} ({', '.join(a.models)})" for a in load_adapters() if a.models)
+    listed = ", ".join(a.family + (f" ({', '.join(a.models)})" if a.models else "") for a in load_adapters())
     raise UnsupportedModel(f"no adapter is called {name!r}{guess} there are: {listed}")

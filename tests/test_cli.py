@@ -87,10 +87,28 @@ def test_explain_says_it_in_words_as_a_table_and_as_a_diagram() -> None:
     assert run("explain", "f8b0", "--format", "mermaid").output.startswith("stateDiagram-v2")
 
 
+def test_explain_knows_families_published_models_classes_and_adapters_of_one_s_own(tmp_path: Path) -> None:
+    def blocks(model: str) -> list[str]:
+        return [
+            line for line in run("explain", "f8b0", "--model", model).output.splitlines() if line.endswith(" blocks")
+        ]
+
+    assert blocks("pixart") == blocks("PixArtTransformer2DModel") == ["transformer.transformer_blocks, 28 blocks"]
+    assert blocks("wan2.2-t2v-a14b") == ["transformer.blocks, 40 blocks", "transformer_2.blocks, 40 blocks"]
+    own = tmp_path / "mine.yaml"
+    own.write_text(
+        "family: mine\ntransformers: {A: {cfg: fused, stacks: {layers: {pattern: hidden_only, blocks: 12}}}}\n"
+    )
+    assert blocks(str(own)) == ["transformer.layers, 12 blocks"]
+    own.write_text("family: mine\ntransformers: {A: {cfg: fused, stacks: {layers: {pattern: hidden_only}}}}\n")
+    assert "mine: how many blocks A has is not in the adapter" in run("explain", "f8b0", "--model", str(own)).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
         (["nope"], 1, "is no policy"),
+        (["f8b0", "--model", "nowhere.yaml"], 1, "nowhere.yaml: the file cannot be read"),
         (["F8B0_X"], 1, "unknown letter `X`"),
         (["f8b0", "--model", "flx"], 2, "did you mean 'flux'?"),
         (["f8b0", "--steps", "0"], 2, "--steps"),

@@ -7,7 +7,7 @@ import click
 from cachedsl.diagnostics import CachedslError, PolicyError
 from cachedsl.machine.compile import compile_policy
 from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.matching import UnsupportedModel, find_adapter
+from cachedsl.matching import UnsupportedModel, find_adapter, load_adapter
 from cachedsl.policy.load import load_policy
 from cachedsl.report.explain import explain as in_words
 
@@ -17,7 +17,9 @@ GENERIC = ModelShape([StackShape("blocks", 28)], "a model with one stack of 28 b
 @click.command()
 @click.argument("policy")
 @click.option(
-    "--model", metavar="ADAPTER", help="A family (flux), a published model (flux.1-dev) or a transformer class."
+    "--model",
+    metavar="ADAPTER",
+    help="A family (flux), a published model (flux.1-dev), a transformer class, or the path of an adapter's YAML.",
 )
 @click.option(
     "--steps", default=28, show_default=True, type=click.IntRange(1), help="num_inference_steps of the table."
@@ -30,7 +32,7 @@ def explain(policy: str, model: str | None, steps: int, form: str) -> None:
     stack of 28 blocks.
     """
     try:
-        shape = find_adapter(model).shape() if model else GENERIC
+        shape = _shape(model) if model else GENERIC
         loaded = load_policy(policy)
         plan = compile_policy(loaded, shape, steps)
     except PolicyError as error:
@@ -52,3 +54,7 @@ def explain(policy: str, model: str | None, steps: int, form: str) -> None:
     click.echo(in_words(plan))
     click.echo(plan.to_text())
     click.echo(plan.to_mermaid(), nl=False)
+
+
+def _shape(model: str) -> ModelShape:
+    return (load_adapter(model) if model.endswith((".yaml", ".yml")) else find_adapter(model)).shape()

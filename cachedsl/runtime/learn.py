@@ -100,6 +100,7 @@ def learn(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] 
             guesses, stacks = _one_by_one(trial, seen, total, expected)
         if stacks and any(trial.refuses(stacks, expected, compute) for compute in (Compute(0, 1), Compute(2, 0))):
             stacks = {path: evolve(stack, long_skips=True) for path, stack in stacks.items()}
+    stacks = {path: evolve(stack, blocks=guesses[path][0].blocks) for path, stack in stacks.items()}
     learnt = Learnt(name, tuple(guesses.values()), stacks)
     if not stacks:
         raise UnsupportedModel(

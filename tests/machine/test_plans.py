@@ -17,26 +17,35 @@ from cachedsl.machine.masks import resolve_mask
 from cachedsl.machine.plan import Plan
 from cachedsl.machine.presets import DESIGNED, RUNS_28
 from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.matching import load_adapters
+from cachedsl.matching import Adapter, find_adapter, load_adapters
 from cachedsl.policy.model import AtMask, BudgetMask, EveryMask, Policy, PresetMask, RunsMask
 from cachedsl.report.explain import explain
 from tests.golden import matches_golden
 
 GOLDEN = Path(__file__).parent / "golden"
-MODELS = [(adapter, model) for adapter in load_adapters() for model in adapter.models]
+MODELS = [(adapter, name) for adapter in load_adapters() for name in (*adapter.models, *adapter.transformers)]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: m[1])
+def test_bundled_policies_on_a_model(model: tuple[Adapter, str]) -> None:
+    """A policy that a model cannot have (its adapter lacks the signal) has its refusal committed."""
+    adapter, name = model
+    texts = []
+    for policy in bundled_policies():
+        try:
+            texts.append(compile_policy(load_policy(policy), adapter.shape(name), 28).to_text())
+        except PolicyError as error:
+            refused = "".join(f"  {d.code}: {d.message}\n" for d in error.diagnostics)
+            texts.append(f"{policy} on {name} is refused\n{refused}")
+    matches_golden("\n".join(texts), GOLDEN / "plans" / f"{name}.txt")
 
 
 @pytest.mark.parametrize("policy", bundled_policies())
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: m[1])
-def test_bundled_policy_on_adapter(policy: str, model: tuple) -> None:  # type: ignore[type-arg]
-    """A policy that a model cannot have (its adapter lacks the signal) has its refusal committed."""
-    adapter, name = model
-    try:
-        text = compile_policy(load_policy(policy), adapter.shape(name), 28).to_json()
-    except PolicyError as error:
-        refused = [{"code": d.code, "message": d.message} for d in error.diagnostics]
-        text = json.dumps({"refused": refused}, indent=2) + "\n"
-    matches_golden(text, GOLDEN / name / f"{policy}.json")
+def test_json(policy: str) -> None:
+    matches_golden(
+        compile_policy(load_policy(policy), find_adapter("flux").shape(), 28).to_json(),
+        GOLDEN / "json" / f"{policy}.json",
+    )
 
 
 @pytest.mark.parametrize("policy", bundled_policies())
@@ -46,7 +55,8 @@ def test_explanation(policy: str) -> None:
 
 
 def test_no_golden_plan_is_left_over() -> None:
-    expected = {f"{name}/{policy}.json" for _, name in MODELS for policy in bundled_policies()}
+    expected = {f"plans/{name}.txt" for _, name in MODELS}
+    expected |= {f"json/{policy}.json" for policy in bundled_policies()}
     expected |= {f"explained/{policy}.txt" for policy in bundled_policies()}
     assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == expected
 

@@ -96,14 +96,14 @@ def test_a_probed_adapter_reuses_what_is_planned(model: Stranger, adapter: Adapt
 
 def test_what_is_inferred_of_each() -> None:
     found = {cls.__name__: learn(cls(), (), cls().example_inputs()).stacks for cls in STRANGERS}
-    skipping = StackAdapter("hidden_only", hidden="x", long_skips=True)
+    skipping = StackAdapter("hidden_only", hidden="x", long_skips=True, blocks=4)
     assert found["Hourglass"] == {"trunk.down": skipping, "trunk.up": skipping}
     assert found["TwoRivers"] == {
-        "pairs": StackAdapter("hidden_encoder_swapped", hidden="img", encoder="txt"),
-        "joint": StackAdapter("hidden_only", hidden="x"),
+        "pairs": StackAdapter("hidden_encoder_swapped", hidden="img", encoder="txt", blocks=4),
+        "joint": StackAdapter("hidden_only", hidden="x", blocks=4),
     }
     assert found["Terraces"] == dict.fromkeys(
-        ["levels.0.steps", "levels.1.steps"], StackAdapter("hidden_only", hidden="x")
+        ["levels.0.steps", "levels.1.steps"], StackAdapter("hidden_only", hidden="x", blocks=4)
     )
 
 
