@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Literal
 
+import torch
 from attrs import define, field, frozen
 
 from cachedsl.policy.model import Cfg, ClockName
@@ -39,9 +40,10 @@ class Clock:
     """Places every call of one run. It serves all transformers of a pipeline, so steps are the run's own.
 
     The branch is the name in the pipeline's `cache_context`, else counted: where the scheduler shows the step, calls
-    are told apart by their order within it; elsewhere they alternate as `cfg` says. The step is the context's index,
-    else the scheduler's, else the count of this branch's calls. Calls are counted as they are: a separate-CFG family
-    that runs without guidance makes one call a step, and one branch. A pipeline whose own scheduler is never stepped,
+    are told apart by their order within it; elsewhere they alternate as `cfg` says, and under `cfg: auto` a call with
+    another timestep than the last one begins a step. The step is the context's index, else the scheduler's, else the
+    count of this branch's calls. Calls are counted as they are: a separate-CFG family that runs without guidance makes
+    one call a step, and one branch. A pipeline whose own scheduler is never stepped,
     because it steps copies of it, has its calls counted by name, up to the pipeline's own `num_timesteps`.
 
     A pipeline's call may hold several denoising loops (chunks, pyramid stages), or calls before the loop (a prefill):
@@ -69,6 +71,8 @@ class Clock:
     _index: int = 0
     _timesteps: Any = None
     _standing: bool = False
+    _timestep: Any = None
+    _moved: bool = False
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -88,6 +92,22 @@ class Clock:
             self._calls, self._unnamed, self._at, self._named_at = Counter(), 0, (-1, 0), None
             self._tables, self._last, self._standing = {}, {}, False
         return anew
+
+    def heed(self, timestep: Callable[[], Any]) -> bool:
+        """Take note of what the next call's `timestep` is, where nothing else shows the step.
+
+        Returns:
+            Whether it begins a step beyond the last.
+        """
+        self._moved = False
+        if self.cfg.mode != "auto" or len(self.branches) == 1 or self._scheduler_index() is not None:
+            return False
+        now = timestep()
+        if now is None:
+            return False
+        self._moved = self._timestep is not None and not _same(self._timestep, now)
+        self._timestep = now.clone() if isinstance(now, torch.Tensor) else now
+        return self._moved and self.steps is not None and self._at[0] + 1 >= self.steps
 
     def recount(self) -> int | None:
         """Return the loop's step count as the pipeline has it, once the scheduler has turned out to stand still."""
@@ -164,8 +184,8 @@ class Clock:
 
     def finished(self) -> bool:
         """Tell whether every branch that was expected or seen has had all its steps."""
-        named = self._unnamed == 0
-        expected = tuple(self._calls) if named else self.branches
+        told = self._unnamed == 0 or self._at[0] > 0  # by names, or by a first step that is over
+        expected = tuple(self._calls) if told else self.branches
         return self.steps is not None and bool(expected) and all(self._calls[b] >= self.steps for b in expected)
 
     def _shown(self, context: CallContext | None) -> int | None:
@@ -200,11 +220,13 @@ class Clock:
 
     def _unnamed_call(self, index: int | None) -> Call:
         names = self.branches
+        step, place = self._at
         if index is None:
-            step, place = divmod(self._unnamed, len(names))
+            another = step < 0 or self._moved or place + 1 >= len(names)
+            step, place = (step + 1, 0) if another else (step, place + 1)
         else:
-            place = self._at[1] + 1 if self._at[0] == index else 0
-            step, self._at = index, (index, place)
+            step, place = index, place + 1 if step == index else 0
+        self._at = (step, place)
         self._unnamed += 1
         return Call(step, names[place] if place < len(names) else f"branch_{place + 1}")
 
@@ -216,3 +238,9 @@ class Clock:
             return None
         index = self.scheduler.step_index
         return 0 if index is None else int(index) - self._begin_index()
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one.device == other.device and torch.equal(one, other)
+    return type(one) is type(other) and bool(one == other)

@@ -122,13 +122,23 @@ class Session:
             raise
         self._finish(run)
 
-    def run_for_call(self) -> Run | None:
-        """Return the run that a transformer call on this thread belongs to, or None where it goes uncached."""
+    def run_for_call(self, timestep: Callable[[], Any] = lambda: None) -> Run | None:
+        """Return the run that a transformer call on this thread belongs to, or None where it goes uncached.
+
+        `timestep` reads what the call was given; where it shows that a run which began by itself has had all its
+        steps, another one begins.
+        """
         run = self._run
         if run is not None:
-            return run if run.thread == threading.get_ident() and not run.failed else None
+            if run.thread != threading.get_ident() or run.failed:
+                return None
+            if not run.clock.heed(timestep) or run.explicit:
+                return run
+            self._finish(run)
         if self.steps is not None:
-            return self._begin(self.steps, explicit=False)
+            run = self._begin(self.steps, explicit=False)
+            run.clock.heed(timestep)
+            return run
         if self.scheduler() is None and not self._told_idle:
             self._told_idle = True
             logger.warning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -148,6 +149,37 @@ def test_a_bare_transformer_begins_a_new_run_after_its_last_step() -> None:
             for branch in ("cond", "uncond"):
                 assert outcomes(cached, run=run, branch=branch, stack="transformer_blocks") == "CRR"
         assert cached.held_bytes() == 0
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        (("cond",) * 4, {"cond": "CRRR"}),
+        (("cond uncond",) * 4, {"cond": "CRRR", "uncond": "CRRR"}),
+        (("cond uncond", "cond uncond", "cond", "cond"), {"cond": "CRRR", "uncond": "CR"}),
+        (("cond", "cond uncond", "cond uncond", "cond"), {"cond": "CRRR", "uncond": "CR"}),
+    ],
+)
+@pytest.mark.parametrize("explicit", [True, False])
+def test_calls_to_a_bare_transformer_are_counted_by_their_timesteps(
+    calls: tuple[str, ...], expected: dict[str, str], explicit: bool
+) -> None:
+    """A separate family without guidance, with it, with guidance at first and in the middle; two runs of each."""
+    model = tiny_transformer("flux")
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(threshold="always"))
+    with policy.apply(model, num_inference_steps=None if explicit else 4) as cached, torch.no_grad():
+        for _ in range(2):
+            with cached.run(steps=4) if explicit else nullcontext():
+                for step, branches in enumerate(calls):
+                    for branch in branches.split():
+                        model(**inputs("flux", step, 4, branch))
+        for run in (0, 1):
+            for branch in ("cond", "uncond"):
+                where = {"run": run, "branch": branch, "stack": "transformer_blocks"}
+                assert outcomes(cached, **where) == expected.get(branch, "")
+        uneven = {branch: len(seen) for branch, seen in expected.items()} == {"cond": 4, "uncond": 2}
+        cached.summary()
+        assert {w.code for w in cached.trace.warnings()} == ({"calls-differ"} if uneven else set())
 
 
 def test_run_delimits_a_bare_transformer() -> None:

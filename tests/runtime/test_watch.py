@@ -7,7 +7,7 @@ import logging
 import pytest
 import torch
 
-from cachedsl.policy.model import Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
 from cachedsl.trace import Trace
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
@@ -92,9 +92,9 @@ def test_the_summary_adds_up_and_prints_a_table() -> None:
     assert f"blocks run: {summary.blocks_run} of {summary.blocks}" in text
 
 
-def test_a_bare_model_of_a_separate_family_that_is_called_once_a_step_is_told_the_way_out() -> None:
+def test_a_bare_model_whose_calls_are_declared_separate_but_made_once_a_step_is_told_the_way_out() -> None:
     model = tiny_transformer("wan")
-    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(threshold="always"))
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(threshold="always"), cfg=Cfg("separate"))
     with policy.apply(model) as cached, torch.no_grad():
         with cached.run(steps=6):
             for i in range(6):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from cachedsl.policy.model import Cfg
 from cachedsl.runtime.clock import CallContext, Clock
@@ -34,6 +35,36 @@ def test_order_says_which_branch_comes_first() -> None:
 )
 def test_auto_takes_the_adapters_word_where_the_pipeline_says_nothing(declared: Any, expected: Any) -> None:
     assert placed(Clock(Cfg(), declared), [None, None]) == expected
+
+
+def heeded(clock: Clock, timesteps: list[Any]) -> list[tuple[int, str] | None]:
+    """Place calls with these timesteps; None where one is beyond the last step."""
+    return [None if clock.heed(lambda t=t: t) else placed(clock, [None])[0] for t in timesteps]  # type: ignore[misc]
+
+
+def test_another_timestep_begins_a_step_where_nothing_else_shows_it() -> None:
+    assert heeded(Clock(Cfg(), "separate", steps=3), [3, 2, 1]) == [(0, "cond"), (1, "cond"), (2, "cond")]
+    both = [(0, "cond"), (0, "uncond"), (1, "cond"), (1, "uncond")]
+    t = [torch.tensor([900.0]), torch.tensor([500.0])]
+    assert heeded(Clock(Cfg(), "separate", steps=2), [t[0], t[0].clone(), t[1], t[1].clone()]) == both
+    assert heeded(Clock(Cfg(), "separate", steps=2), [None] * 4) == both
+    assert heeded(Clock(Cfg(), "separate", steps=2), [7] * 4) == both, "a timestep that stands still tells nothing"
+    assert heeded(Clock(Cfg("separate"), "fused", steps=2), [4, 3, 2, 1]) == both, "what the policy says holds"
+
+
+def test_a_timestep_that_is_written_in_place_is_another() -> None:
+    clock, t = Clock(Cfg(), "separate", steps=2), torch.tensor([900.0])
+    first = heeded(clock, [t])
+    assert first + heeded(clock, [t.sub_(400)]) == [(0, "cond"), (1, "cond")]
+    assert clock.finished()
+
+
+def test_guidance_on_some_steps_only_is_over_with_the_next_runs_first_timestep() -> None:
+    clock = Clock(Cfg(), "separate", steps=3)
+    early = [(0, "cond"), (0, "uncond"), (1, "cond"), (2, "cond")]
+    assert heeded(clock, [9, 9, 5, 1]) == early
+    assert not clock.finished(), "a call without condition might follow"
+    assert heeded(clock, [9]) == [None]
 
 
 def test_names_win_over_counting() -> None:
