@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import accelerate
+import diffusers
 import pytest
 import torch
 from torch import nn
@@ -63,9 +64,12 @@ def test_dtypes_on_devices(device: str, dtype: torch.dtype) -> None:
 
 
 def grouped(kind: str) -> Callable[[Any], object]:
-    return lambda model: model.enable_group_offload(
-        onload_device=CPU, offload_device=CPU, offload_type=kind, num_blocks_per_group=1
-    )
+    def group(model: Any) -> None:
+        if diffusers.__version__.startswith("0.37."):
+            pytest.skip("this diffusers groups weights only where there is an accelerator")
+        model.enable_group_offload(onload_device=CPU, offload_device=CPU, offload_type=kind, num_blocks_per_group=1)
+
+    return group
 
 
 def cast(model: Any) -> None:
@@ -73,8 +77,8 @@ def cast(model: Any) -> None:
 
 
 HELD: dict[str, Callable[[Any], object]] = {
-    "block groups": grouped("block_level"),
-    "leaf groups": grouped("leaf_level"),
+    "block_level groups": grouped("block_level"),
+    "leaf_level groups": grouped("leaf_level"),
     "layerwise casting": cast,
     "sequential offload": lambda model: accelerate.cpu_offload(model, execution_device=CPU),
     "model offload": lambda model: accelerate.cpu_offload_with_hook(model, execution_device=CPU),
