@@ -48,7 +48,7 @@ def attach(
 
     Raises:
         UnsupportedModel: no adapter knows any transformer of the target, and none has lists of blocks.
-        AlreadyAttached: the target, or a transformer in it, runs under a policy already.
+        AlreadyAttached: the target, or a transformer in it, runs under a policy, or a cache of diffusers, already.
         PolicyError: the policy does not fit the model.
     """
     is_pipeline = not isinstance(target, nn.Module) and hasattr(target, "components") and callable(target)
@@ -146,6 +146,11 @@ def _refuse_attached(target: Any, transformers: list[tuple[str, nn.Module]]) -> 
             policy = f"policy {holder.policy.name!r}" if holder else "a policy"
             raise AlreadyAttached(
                 f"{what} already runs under {policy}; call remove() on its handle, or cachedsl.attached(...).remove(), "
+                "first; nothing was changed"
+            )
+        if getattr(module, "is_cache_enabled", False):
+            raise AlreadyAttached(
+                f"{base_class(module).__name__} already runs under diffusers' own cache; call its disable_cache() "
                 "first; nothing was changed"
             )
 

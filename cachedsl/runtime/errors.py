@@ -6,7 +6,7 @@ from cachedsl.diagnostics import CachedslError
 
 
 class AlreadyAttached(CachedslError):
-    """The pipeline, or one of its transformers, already runs under a policy."""
+    """The pipeline, or one of its transformers, already runs under a policy, or under diffusers' own cache."""
 
 
 class ConcurrentRun(CachedslError):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import FirstBlockCacheConfig
 
 from cachedsl import CachedslError, Policy, PolicyError, attached
 from cachedsl.matching import UnsupportedModel
@@ -73,6 +74,18 @@ def test_a_second_apply_raises_and_changes_nothing() -> None:
         assert torch.equal(call(pipe, STEPS), expected)
         assert attached(pipe) is cached
     assert attached(pipe) is None
+
+
+def test_a_model_under_a_cache_of_diffusers_is_refused() -> None:
+    pipe = tiny_pipeline("flux")
+    pipe.transformer.enable_cache(FirstBlockCacheConfig(0.1))
+    for target in (pipe, pipe.transformer):
+        with pytest.raises(AlreadyAttached, match=r"FluxTransformer2DModel already runs .*disable_cache\(\) first"):
+            STATIC.apply(target)
+    assert attached(pipe) is None
+    pipe.transformer.disable_cache()
+    with STATIC.apply(pipe) as cached:
+        assert cached.attached
 
 
 def test_a_pipeline_that_shares_the_transformer_runs_uncached() -> None:
