@@ -43,8 +43,8 @@ class Clock:
     are told apart by their order within it; elsewhere they alternate as `cfg` says, and under `cfg: auto` a call with
     another timestep than the last one begins a step. The step is the context's index, else the scheduler's, else the
     count of this branch's calls. Calls are counted as they are: a separate-CFG family that runs without guidance makes
-    one call a step, and one branch. A pipeline whose own scheduler is never stepped,
-    because it steps copies of it, has its calls counted by name, up to the pipeline's own `num_timesteps`.
+    one call a step, and one branch. A pipeline whose own scheduler is never stepped, because it steps copies of it, has
+    its calls counted by name, up to the pipeline's own `num_timesteps`.
 
     A pipeline's call may hold several denoising loops (chunks, pyramid stages), or calls before the loop (a prefill):
     where the step index goes back, or the scheduler's timesteps are set anew, another loop has begun.
@@ -241,6 +241,7 @@ class Clock:
 
 
 def _same(one: Any, other: Any) -> bool:
+    """Tell whether two timesteps, tensors or numbers, are equal; what cannot be compared says nothing, so it is."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         return one.device == other.device and torch.equal(one, other)
-    return type(one) is type(other) and bool(one == other)
+    return not (isinstance(one, (int, float)) and isinstance(other, (int, float))) or one == other
