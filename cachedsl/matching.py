@@ -7,22 +7,24 @@ pipelines run classifier-free guidance. Declared facts are verified at run time 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-import cattrs
 import yaml
 from attrs import field, frozen
-from cattrs.v import transform_error
 
-from cachedsl.diagnostics import CachedslError
+from cachedsl.diagnostics import CachedslError, Diagnostic, Span
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.patterns import PATTERNS, Stream
+from cachedsl.source import Node, Source, parse, printable, read
 
 ENTRY_POINTS = "cachedsl.adapters"
 VERIFIED = "0.42.1"
@@ -34,7 +36,98 @@ class UnsupportedModel(CachedslError):
 
 
 class AdapterError(CachedslError):
-    """An adapter file does not hold."""
+    """An adapter, or the file of one, does not hold."""
+
+
+Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def _bad(of: object, key: str, expected: str, value: object, hint: str = "") -> AdapterError:
+    """Say what is wrong with a value; `_build` puts the place in the file for the name of the class."""
+    return AdapterError(f"{type(of).__name__}.{key}: expected {expected}, got {reprlib.repr(value)}{hint}")
+
+
+def _check(holds: Callable[[Any], bool], expected: str, hint: str = "") -> Check:
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not holds(value):
+            raise _bad(instance, attribute.name, expected, value, hint)
+
+    return check
+
+
+def _one_of(*choices: str) -> Check:
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, str) or value not in choices:
+            expected = f"{', '.join(choices[:-1])} or {choices[-1]}"
+            raise _bad(instance, attribute.name, expected, value, _guess(value, choices))
+
+    return check
+
+
+def _mapping_of(what: str, part: type, key: str, hint: str) -> Check:
+    """Check a mapping of names to `part`, and that it has any."""
+
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, dict):
+            raise _bad(instance, attribute.name, f"a mapping of {what}", value)
+        if not value:
+            raise _bad(instance, attribute.name, f"a mapping of {what}, at least one", value, hint)
+        for name, item in value.items():
+            if not _is_text(name):
+                way_out = f"; write {name.__name__!r}" if isinstance(name, type) else ""
+                raise _bad(instance, attribute.name, key, name, way_out)
+            if not isinstance(item, part):
+                raise _bad(instance, f"{attribute.name}.{printable(name)}", f"a {part.__name__}", item)
+
+    return check
+
+
+def _check_models(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """Check published models: component, block list, block count."""
+
+    def check(place: str, tree: Any, levels: tuple[str, ...]) -> None:
+        if not levels:
+            if not _is_count(tree):
+                raise _bad(instance, place, "a whole number of at least 1", tree)
+            return
+        if not isinstance(tree, dict) or not (tree or place == attribute.name):
+            raise _bad(instance, place, f"a mapping of {levels[0]}", tree)
+        for name, inner in tree.items():
+            if not _is_text(name):
+                raise _bad(instance, place, f"a mapping of {levels[0]} by name", name)
+            check(f"{place}.{printable(name)}", inner, levels[1:])
+
+    check(attribute.name, value, ("published models", "the pipeline's components", "block lists"))
+
+
+def _guess(value: object, choices: Iterable[str]) -> str:
+    near = difflib.get_close_matches(value.lower(), choices, n=1, cutoff=0.5) if isinstance(value, str) else []
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value.isidentifier()
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_axes(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(map(_is_count, value)) and len({*value}) == len(value)
+
+
+def _tupled(value: Any) -> Any:
+    """Return a tuple for a list, as YAML has them; a string is no list of its characters."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+_ARGUMENT = _check(_is_name, "the name of an argument")
+_OPTIONAL_ARGUMENT = _check(lambda value: value is None or _is_name(value), "the name of an argument")
 
 
 @frozen
@@ -48,10 +141,29 @@ class ModulatedInput:
         argument: or the argument of the block that stands for it, such as the embedded timestep.
     """
 
-    module: str = ""
-    arguments: dict[str, str] = field(factory=dict)
-    output: int | None = None
-    argument: str | None = None
+    module: str = field(
+        default="", validator=_check(lambda value: isinstance(value, str), "the path of a module in the block")
+    )
+    arguments: dict[str, str] = field(
+        factory=dict,
+        validator=_check(
+            lambda value: isinstance(value, dict) and all(map(_is_name, (*value, *value.values()))),
+            "a mapping of the norm's arguments to the block's",
+        ),
+    )
+    output: int | None = field(
+        default=None,
+        validator=_check(lambda value: value is None or _is_count(value, 0), "an index of at least 0"),
+    )
+    argument: str | None = field(default=None, validator=_OPTIONAL_ARGUMENT)
+
+    def __attrs_post_init__(self) -> None:
+        given = [one.name for one in attrs.fields(type(self)) if not _default(one, getattr(self, one.name))]
+        if given != ["argument"] and given not in (["module", "arguments"], ["module", "arguments", "output"]):
+            raise AdapterError(
+                f"{type(self).__name__}: takes `module` and `arguments`, or `argument` alone; got "
+                f"{' and '.join(given) or 'nothing'}"
+            )
 
 
 @frozen
@@ -62,9 +174,13 @@ class InputAdapter:
     latent's axes that are places, where they are not all after the first two.
     """
 
-    latent: str = "hidden_states"
-    positions: str | None = None
-    axes: tuple[int, ...] | None = None
+    latent: str = field(default="hidden_states", validator=_ARGUMENT)
+    positions: str | None = field(default=None, validator=_OPTIONAL_ARGUMENT)
+    axes: tuple[int, ...] | None = field(
+        default=None,
+        converter=_tupled,
+        validator=_check(lambda value: value is None or _is_axes(value), "a list of axes, each at least 1 and once"),
+    )
 
 
 @frozen
@@ -81,13 +197,23 @@ class StackAdapter:
     `explain` and golden plans; a policy that is applied counts the model's own.
     """
 
-    pattern: str
-    hidden: str = "hidden_states"
-    encoder: str = "encoder_hidden_states"
-    between: Literal["apply", "reuse", "keep"] = "apply"
-    long_skips: bool = False
-    modulated_input: ModulatedInput | None = None
-    blocks: int | None = None
+    pattern: str = field(validator=_one_of(*PATTERNS))
+    hidden: str = field(default="hidden_states", validator=_ARGUMENT)
+    encoder: str = field(default="encoder_hidden_states", validator=_ARGUMENT)
+    between: Literal["apply", "reuse", "keep"] = field(default="apply", validator=_one_of("apply", "reuse", "keep"))
+    long_skips: bool = field(default=False, validator=_check(lambda value: isinstance(value, bool), "true or false"))
+    modulated_input: ModulatedInput | None = field(
+        default=None,
+        validator=_check(lambda value: value is None or isinstance(value, ModulatedInput), "a ModulatedInput"),
+    )
+    blocks: int | None = field(
+        default=None,
+        validator=_check(
+            lambda value: value is None or _is_count(value),
+            "a whole number of at least 1",
+            "; leave it out where it is not known",
+        ),
+    )
 
     @property
     def names(self) -> Mapping[Stream, str]:
@@ -102,10 +228,25 @@ class TransformerAdapter:
     classes that have it.
     """
 
-    cfg: Literal["fused", "separate"]
-    stacks: dict[str, StackAdapter]
-    pipelines: tuple[str, ...] = ()
-    input: InputAdapter = InputAdapter()
+    cfg: Literal["fused", "separate"] = field(validator=_one_of("fused", "separate"))
+    stacks: dict[str, StackAdapter] = field(
+        validator=_mapping_of(
+            "block lists",
+            StackAdapter,
+            "the attribute path of a block list",
+            "; name the model's, or give no adapter, and they are learned at its first call",
+        )
+    )
+    pipelines: tuple[str, ...] = field(
+        default=(),
+        converter=_tupled,
+        validator=_check(
+            lambda value: isinstance(value, tuple) and all(map(_is_text, value)), "a list of pipeline classes' names"
+        ),
+    )
+    input: InputAdapter = field(
+        default=InputAdapter(), validator=_check(lambda value: isinstance(value, InputAdapter), "an InputAdapter")
+    )
 
 
 @frozen
@@ -116,10 +257,16 @@ class Adapter:
     diffusers version on which its classes were tested.
     """
 
-    family: str
-    transformers: dict[str, TransformerAdapter]
-    verified: str = ""
-    models: dict[str, dict[str, dict[str, int]]] = field(factory=dict)
+    family: str = field(validator=_check(_is_text, "what the models are called together"))
+    transformers: dict[str, TransformerAdapter] = field(
+        validator=_mapping_of(
+            "transformer classes", TransformerAdapter, "the name of a class", "; name the class that it is for"
+        )
+    )
+    verified: str = field(
+        default="", validator=_check(lambda value: isinstance(value, str), "a version of diffusers, as text")
+    )
+    models: dict[str, dict[str, dict[str, int]]] = field(factory=dict, validator=_check_models)
 
     def shape(self, name: str | None = None) -> ModelShape:
         """Return the shape of one of `models` or of a transformer class; by default of the first model, or class.
@@ -179,7 +326,7 @@ def load_adapters() -> tuple[Adapter, ...]:
     two that name one class, the later holds.
 
     Raises:
-        AdapterError: a file has an unknown key, a missing one, a wrong type or an unknown pattern.
+        AdapterError: a file does not hold.
     """
     folder = files("cachedsl.adapters")
     paths = sorted((p for p in folder.iterdir() if p.name.endswith(".yaml")), key=lambda p: p.name)
@@ -206,44 +353,116 @@ def load_adapter(path: str | Path) -> Adapter:
     Raises:
         AdapterError: the file cannot be read, or does not hold.
     """
-    try:
-        return read_adapter(Path(path).read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise AdapterError(f"{path}: the file cannot be read: {error.strerror}") from error
+    return _adapter(read(Path(path), str(path)))
 
 
 def read_adapter(text: str, name: str) -> Adapter:
     """Read one adapter from YAML; `name` stands in messages. Raises `AdapterError`."""
-    tree: Any = yaml.safe_load(text)
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    try:
-        adapter: Adapter = converter.structure(tree, Adapter)
-    except Exception as error:
-        raise AdapterError(f"{name}: " + "; ".join(transform_error(error))) from error
-    for class_name, transformer in adapter.transformers.items():
-        for path, stack in transformer.stacks.items():
-            if stack.modulated_input is not None and bool(stack.modulated_input.argument) == bool(
-                stack.modulated_input.module
-            ):
-                raise AdapterError(
-                    f"{name}: {class_name}.{path}: modulated_input takes `module` and `arguments`, or `argument` alone"
-                )
-            if stack.pattern not in PATTERNS:
-                raise AdapterError(
-                    f"{name}: {class_name}.{path}: unknown pattern {stack.pattern!r}; the patterns are "
-                    f"{', '.join(PATTERNS)}"
-                )
+    return _adapter(parse(text, name))
+
+
+def _adapter(source: Source) -> Adapter:
+    for finding in source.findings:
+        raise AdapterError(_in_words(finding))
+    assert source.root is not None, "no root without a finding"
+    adapter: Adapter = _build(Adapter, source.root, ())
     return adapter
+
+
+def _in_words(finding: Diagnostic) -> str:
+    """Say what the reader found; about the file as a whole without a line, and without hints meant for policies."""
+    if finding.code in ("cannot-read", "too-large"):
+        return f"{finding.span.file}: {finding.message}"
+    if finding.code == "empty":
+        return f"{finding.span.file}: {finding.message}; `cachedsl adapters probe` writes an adapter"
+    hint = f"; {finding.hint}" if finding.hint and finding.code != "alias-budget" else ""
+    return f"{finding.span}: {finding.message}{hint}"
+
+
+_PARTS: dict[tuple[type, str], type] = {
+    (StackAdapter, "modulated_input"): ModulatedInput,
+    (TransformerAdapter, "input"): InputAdapter,
+}
+_MAPPINGS: dict[tuple[type, str], type] = {
+    (TransformerAdapter, "stacks"): StackAdapter,
+    (Adapter, "transformers"): TransformerAdapter,
+}
+"""Which keys hold a part of an adapter, and which a mapping of names to such parts."""
+
+
+def _build(cls: type, node: Node, path: tuple[str, ...]) -> Any:
+    """Build a part of an adapter from what stands at `path`; values are taken as they are, and the class checks them.
+
+    Raises:
+        AdapterError: it does not hold; the message says where in the file.
+    """
+    fields = attrs.fields_dict(cls)
+    if not isinstance(node.value, dict):
+        what = f": expected a mapping of {', '.join(fields)}, got {reprlib.repr(node.plain())}"
+        raise _misplaced(node.span, path, what)
+    for key, span in node.keys.items():
+        if key not in fields:
+            guess = _guess(key, fields)
+            raise _misplaced(
+                span, path, f": unknown key {printable(key)!r}{guess or ';'} there are {', '.join(fields)}"
+            )
+    for key, one in fields.items():
+        if one.default is attrs.NOTHING and key not in node.value:
+            raise _misplaced(node.span, path, f": key {key!r} is missing")
+    values = {key: _value(cls, key, inner, (*path, key)) for key, inner in node.value.items()}
+    try:
+        return cls(**values)
+    except AdapterError as error:
+        what = str(error).removeprefix(cls.__name__)
+        key_of = re.match(r"\.(\w+)", what)
+        at = node.value[key_of[1]].span if key_of and key_of[1] in node.value else node.span
+        raise _misplaced(at, path, what) from None  # it says all that the error did
+
+
+def _value(cls: type, key: str, node: Node, path: tuple[str, ...]) -> Any:
+    part = _PARTS.get((cls, key))
+    if part is not None and node.value is not None:
+        return _build(part, node, path)
+    items = _MAPPINGS.get((cls, key))
+    if items is not None and isinstance(node.value, dict):
+        return {name: _build(items, inner, (*path, name)) for name, inner in node.value.items()}
+    return node.plain()
+
+
+def _misplaced(span: Span, path: tuple[str, ...], what: str) -> AdapterError:
+    place = printable(".".join(path))
+    return AdapterError(f"{span}: {place}{what}" if place else f"{span}: {what.lstrip('.: ')}")
 
 
 def match_transformer(class_names: Sequence[str], own: Adapter | None = None) -> TransformerAdapter | None:
     """Return the adapter of the first class in `class_names` (a class and its bases, nearest first) that has one.
 
     `own` is asked before all others.
+
+    Raises:
+        TypeError: `own` is no adapter.
     """
+    if own is not None:
+        require_adapter(own)
     families = load_adapters() if own is None else (*load_adapters(), own)
     known = {name: adapter for family in families for name, adapter in family.transformers.items()}
     return next((known[name] for name in class_names if name in known), None)
+
+
+def require_adapter(given: object) -> None:
+    """Refuse what is given for an adapter and is none, such as the path of its file, and say how to have one.
+
+    Raises:
+        TypeError: it is no adapter.
+    """
+    if isinstance(given, Adapter):
+        return
+    way_out = ""
+    if isinstance(given, str | PathLike):
+        way_out = f"; read it from its file, with adapter=cachedsl.load_adapter({str(given)!r})"
+    elif isinstance(given, TransformerAdapter):
+        way_out = "; say which class it is for, as in Adapter('mine', {'MyModel': TransformerAdapter(...)})"
+    raise TypeError(f"adapter: expected an Adapter, got {reprlib.repr(given)}{way_out}; nothing was changed")
 
 
 def supported_families() -> tuple[str, ...]:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl import PolicyError, load_adapter, load_policy, matching
-from cachedsl.matching import AdapterError
+from cachedsl import PolicyError, attached, load_adapter, load_policy, matching
+from cachedsl.matching import AdapterError, UnsupportedModel
 from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
 from cachedsl.runtime.errors import ConcurrentRun
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
@@ -86,6 +86,32 @@ def test_an_adapter_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         load_adapter(tmp_path / "none.yaml")
 
 
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_in_place_of_an_adapter_says_how_to_read_it(kind: type, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(YAML)
+    model, before = MyModel(), set(vars(MyModel()))
+    given: Any = kind(path)
+    with pytest.raises(TypeError, match=r"adapter=cachedsl\.load_adapter\('"):
+        matching.match_transformer(["MyModel"], given)
+    with pytest.raises(TypeError) as caught:
+        static().apply(model, adapter=given)
+    said = f"adapter=cachedsl.load_adapter({str(path)!r}); nothing was changed"
+    assert str(caught.value).startswith("adapter: expected an Adapter, got ")
+    assert str(caught.value).endswith(said)
+    assert attached(model) is None
+    assert set(vars(model)) == before
+
+
+def test_what_is_no_adapter_at_all_is_refused() -> None:
+    one: Any = matching.read_adapter(YAML, "mine.yaml").transformers["MyModel"]
+    with pytest.raises(TypeError, match=r"expected an Adapter.*Adapter\('mine', \{'MyModel': TransformerAdapter"):
+        static().apply(MyModel(), adapter=one)
+    other: Any = {"MyModel": one}
+    with pytest.raises(TypeError, match=r"expected an Adapter, got \{'MyModel': .*; nothing was changed"):
+        static().apply(MyModel(), adapter=other)
+
+
 def test_another_policy_for_one_call() -> None:
     pipe = tiny_pipeline("wan")
     plain = call(pipe, 6)
@@ -124,3 +150,13 @@ def test_an_error_inside_gives_the_attached_policy_back() -> None:
         with pytest.raises(ZeroDivisionError), cached.using(other):
             raise ZeroDivisionError
         assert cached.policy == static()
+
+
+def test_an_adapter_that_is_for_another_class_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(YAML.replace("MyModel", "MyModle"))
+    model = MyModel()
+    with pytest.raises(
+        UnsupportedModel, match=r"is for MyModle, and MyModel has none of them \(transformer: MyModel\)"
+    ):
+        static().apply(model, num_inference_steps=3, adapter=load_adapter(tmp_path / "mine.yaml"))
+    assert attached(model) is None
