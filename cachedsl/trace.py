@@ -69,9 +69,13 @@ _KINDS: dict[str, type[Any]] = {"run": RunRecord, "step": StepRecord, "warning":
 _NAMES = {cls: name for name, cls in _KINDS.items()}
 
 
+KEPT = 100
+"""Runs whose records are kept; a server draws images for weeks."""
+
+
 @attrs.define
 class Trace:
-    """All records since attaching, oldest first; `runs` splits them."""
+    """The records since attaching, oldest first; of many runs, those of the last `KEPT` at least."""
 
     records: list[Record] = attrs.field(factory=list)
 
@@ -82,6 +86,8 @@ class Trace:
         return len(self.records)
 
     def append(self, record: Record) -> None:
+        if isinstance(record, RunRecord) and self.records and self.records[0].run <= record.run - 2 * KEPT:
+            self.records = [r for r in self.records if r.run > record.run - KEPT]
         self.records.append(record)
 
     def steps(

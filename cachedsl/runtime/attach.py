@@ -14,6 +14,7 @@ from cachedsl.matching import (
     TransformerAdapter,
     UnsupportedModel,
     match_transformer,
+    require_adapter,
     stack_shape,
     supported_families,
 )
@@ -23,7 +24,7 @@ from cachedsl.runtime.executor import Executor
 from cachedsl.runtime.learn import learnable
 from cachedsl.runtime.objects import base_class, get_handle, is_specialised, restore, set_handle, specialise
 from cachedsl.runtime.pending import Pending
-from cachedsl.runtime.session import Cached, Session
+from cachedsl.runtime.session import Cached, Session, check_steps
 
 Matched = list[tuple[str, nn.Module, TransformerAdapter]]
 
@@ -50,10 +51,13 @@ def attach(
         UnsupportedModel: no adapter knows any transformer of the target, and none has lists of blocks.
         AlreadyAttached: the target, or a transformer in it, runs under a policy, or a cache of diffusers, already.
         PolicyError: the policy does not fit the model.
+        ValueError: the step count is none.
     """
     is_pipeline = not isinstance(target, nn.Module) and hasattr(target, "components") and callable(target)
     if is_pipeline and num_inference_steps is not None:
         raise TypeError("num_inference_steps is for bare transformers; a pipeline is told at each call")
+    if num_inference_steps is not None:
+        check_steps(num_inference_steps)
     matched = _match(target, is_pipeline, adapter)
     unknown = [] if matched else _unknown(target, is_pipeline)
     transformers = [*((name, module) for name, module, _ in matched), *unknown]
@@ -104,11 +108,24 @@ def _match(target: Any, is_pipeline: bool, own: Adapter | None) -> Matched:
             f"apply() takes a diffusers pipeline or a transformer (torch.nn.Module), got {type(target).__name__}"
         )
     found: Matched = []
+    if own is not None:
+        require_adapter(own)
+        _check_own(target, _modules(target, is_pipeline), own)
     for name, module in _modules(target, is_pipeline).items():
         adapter = match_transformer([cls.__name__ for cls in base_class(module).__mro__], own)
         if adapter is not None:
             found.append((name, module, adapter))
     return found
+
+
+def _check_own(target: Any, modules: dict[str, nn.Module], own: Adapter) -> None:
+    classes = {cls.__name__ for module in modules.values() for cls in base_class(module).__mro__}
+    if not classes & own.transformers.keys():
+        seen = ", ".join(f"{name}: {base_class(module).__name__}" for name, module in modules.items()) or "no modules"
+        raise UnsupportedModel(
+            f"the adapter {own.family!r} is for {', '.join(own.transformers)}, and {base_class(target).__name__} has "
+            f"none of them ({seen}); name the transformer's class in the adapter; nothing was changed"
+        )
 
 
 def _modules(target: Any, is_pipeline: bool) -> dict[str, nn.Module]:

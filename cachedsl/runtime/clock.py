@@ -8,11 +8,11 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, Literal
 
-import torch
 from attrs import define, field, frozen
 
 from cachedsl.policy.model import Cfg, ClockName
 from cachedsl.runtime.errors import CfgMismatch, ClockUnavailable
+from cachedsl.runtime.given import Given, alike
 
 FUSED_BRANCH = "cond_uncond"
 _BRANCHES = {"cond_first": ("cond", "uncond"), "uncond_first": ("uncond", "cond")}
@@ -40,11 +40,11 @@ class Clock:
     """Places every call of one run. It serves all transformers of a pipeline, so steps are the run's own.
 
     The branch is the name in the pipeline's `cache_context`, else counted: where the scheduler shows the step, calls
-    are told apart by their order within it; elsewhere they alternate as `cfg` says, and under `cfg: auto` a call with
-    another timestep than the last one begins a step. The step is the context's index, else the scheduler's, else the
-    count of this branch's calls. Calls are counted as they are: a separate-CFG family that runs without guidance makes
-    one call a step, and one branch. A pipeline whose own scheduler is never stepped, because it steps copies of it, has
-    its calls counted by name, up to the pipeline's own `num_timesteps`.
+    are told apart by their order within it; elsewhere, under `cfg: auto`, by what they are given (`heed`), or else they
+    alternate as `cfg` says. The step is the context's index, else the scheduler's, else counted. Calls are counted as
+    they are: a separate-CFG family that runs without guidance makes one call a step, and one branch. A pipeline whose
+    own scheduler is never stepped, because it steps copies of it, has its calls counted by name, up to the pipeline's
+    own `num_timesteps`.
 
     A pipeline's call may hold several denoising loops (chunks, pyramid stages), or calls before the loop (a prefill):
     where the step index goes back, or the scheduler's timesteps are set anew, another loop has begun.
@@ -67,12 +67,16 @@ class Clock:
     _at: tuple[int, int] = (-1, 0)
     _named_at: tuple[int, str] | None = None
     _tables: dict[str, list[float]] = field(factory=dict)
+    _apart: set[str] = field(factory=set)
     _last: dict[tuple[str, str], int] = field(factory=dict)
     _index: int = 0
     _timesteps: Any = None
     _standing: bool = False
-    _timestep: Any = None
-    _moved: bool = False
+    _given: Given | None = None
+    _here: list[tuple[Any, ...]] = field(factory=list)
+    _direction: float = 0.0
+    _verdict: Literal["step", "branch"] | None = None
+    _top: int = -1
 
     @property
     def branches(self) -> tuple[str, ...]:
@@ -90,24 +94,41 @@ class Clock:
         self._index, self._timesteps = index, timesteps
         if anew:
             self._calls, self._unnamed, self._at, self._named_at = Counter(), 0, (-1, 0), None
-            self._tables, self._last, self._standing = {}, {}, False
+            self._tables, self._apart, self._last, self._standing = {}, set(), {}, False
         return anew
 
-    def heed(self, timestep: Callable[[], Any]) -> bool:
-        """Take note of what the next call's `timestep` is, where nothing else shows the step.
+    def heed(self, read: Callable[[], Given | None]) -> bool:
+        """Take note of what the next call is given, where nothing else shows the step.
+
+        A step has one timestep and one latent. A call that repeats those of the last one is another branch's, unless
+        all else is as in a call of this step too: then a step goes by in which nothing moves.
 
         Returns:
-            Whether it begins a step beyond the last.
+            Whether it begins another run: the timestep goes back, the latent is of other noise though the timestep
+            stayed, or the steps are over.
         """
-        self._moved = False
-        if self.cfg.mode != "auto" or len(self.branches) == 1 or self._scheduler_index() is not None:
+        self._verdict = None
+        if self._scheduler_index() is not None:
             return False
-        now = timestep()
-        if now is None:
+        given = read()
+        before, self._given = self._given, given
+        if given is None or before is None:
+            self._here = [] if given is None else [given.others]
             return False
-        self._moved = self._timestep is not None and not _same(self._timestep, now)
-        self._timestep = now.clone() if isinstance(now, torch.Tensor) else now
-        return self._moved and self.steps is not None and self._at[0] + 1 >= self.steps
+        turned = False
+        if not given.same_timestep(before):
+            change = given.level - before.level
+            turned = change * self._direction < 0
+            self._direction = self._direction or change
+        elif given.same_latent(before):
+            if not any(alike(given.others, others) for others in self._here):
+                self._here.append(given.others)
+                self._verdict = "branch"
+                return False
+        else:
+            turned = self._top == 0 and not given.same_image(before)
+        self._verdict, self._here = "step", [given.others]
+        return turned or (self.steps is not None and self._top + 1 >= self.steps)
 
     def recount(self) -> int | None:
         """Return the loop's step count as the pipeline has it, once the scheduler has turned out to stand still."""
@@ -127,6 +148,7 @@ class Clock:
         index = self._shown(context)
         call = self._unnamed_call(index) if context is None else self._named_call(context.name, index, component)
         self._calls[call.branch] += 1
+        self._top = max(self._top, call.step)
         return call
 
     def num_steps(self, context: CallContext | None) -> int | None:
@@ -142,11 +164,22 @@ class Clock:
         """Return where step `step` is on `clock`: its index, or the scheduler's timestep or sigma there.
 
         Raises:
-            ClockUnavailable: there is no scheduler, or it has no such table.
+            ClockUnavailable: there is no scheduler, it has no such table, or two of its steps are at one place, between
+                which there is no slope.
         """
         if clock == "step":
             return float(step)
         table = self._table(clock, f"predict.clock: {clock}", "use clock: step")
+        if clock not in self._apart:
+            steps = len(self._table("timestep", f"predict.clock: {clock}", "use clock: step"))  # sigmas have one more
+            twice = next((i for i in range(1, min(steps, len(table))) if table[i] == table[i - 1]), None)
+            if twice is not None:
+                raise ClockUnavailable(
+                    f"predict.clock: {clock} needs `{clock}s` that differ from step to step, and steps {twice - 1} "
+                    f"and {twice} of this run's {type(self.scheduler).__name__} are both at {table[twice]:g}; use "
+                    "clock: step"
+                )
+            self._apart.add(clock)
         return table[min(step, len(table) - 1)]
 
     def mixing(self, step: int) -> tuple[float, float]:
@@ -222,7 +255,8 @@ class Clock:
         names = self.branches
         step, place = self._at
         if index is None:
-            another = step < 0 or self._moved or place + 1 >= len(names)
+            verdict = self._verdict if self.cfg.mode == "auto" else None
+            another = step < 0 or (verdict == "step" if verdict else place + 1 >= len(names))
             step, place = (step + 1, 0) if another else (step, place + 1)
         else:
             step, place = index, place + 1 if step == index else 0
@@ -238,10 +272,3 @@ class Clock:
             return None
         index = self.scheduler.step_index
         return 0 if index is None else int(index) - self._begin_index()
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Tell whether two timesteps, tensors or numbers, are equal; what cannot be compared says nothing, so it is."""
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return one.device == other.device and torch.equal(one, other)
-    return not (isinstance(one, (int, float)) and isinstance(other, (int, float))) or one == other

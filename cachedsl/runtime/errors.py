@@ -9,6 +9,10 @@ class AlreadyAttached(CachedslError):
     """The pipeline, or one of its transformers, already runs under a policy, or under diffusers' own cache."""
 
 
+class NotAttached(CachedslError):
+    """The handle was removed, and is used to run."""
+
+
 class ConcurrentRun(CachedslError):
     """A second run was started on a pipeline object whose first run has not ended."""
 

@@ -16,7 +16,8 @@ from cachedsl.matching import StackAdapter, TransformerAdapter
 from cachedsl.patterns import PATTERNS
 from cachedsl.runtime.block_io import BlockIO, ChainIO
 from cachedsl.runtime.clock import Call, CallContext
-from cachedsl.runtime.model_io import first_tensor, read_model_input, read_timestep
+from cachedsl.runtime.given import read_given
+from cachedsl.runtime.model_io import first_tensor, read_model_input
 from cachedsl.runtime.objects import restore, specialise
 from cachedsl.runtime.stacks import conduct, release
 from cachedsl.runtime.step import StackStep
@@ -196,7 +197,7 @@ class Executor:
         """Begin a step of every list; the hook that goes before the transformer's forward."""
         if self.conducting():  # the last forward of this thread was left by a KeyboardInterrupt
             self.session.fail("interrupted")
-        run = self.session.run_for_call(lambda: read_timestep(module, args, kwargs))
+        run = self.session.run_for_call(lambda: read_given(module, self._adapter.input.latent, args, kwargs))
         if run is None:
             return
         call = run.begin_call(self.heard.context, self.component)

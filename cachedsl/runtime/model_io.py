@@ -13,9 +13,6 @@ from cachedsl.matching import InputAdapter
 from cachedsl.runtime.errors import PatternMismatch
 from cachedsl.signals import ModelInput
 
-TIMESTEPS = ("timestep", "timesteps", "t")
-"""What the transformers of diffusers call it."""
-
 
 def read_model_input(
     module: nn.Module, adapter: InputAdapter, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -36,14 +33,6 @@ def read_model_input(
         )
     grid = _grid(given.get(adapter.positions), latent) if adapter.positions else None
     return ModelInput(latent, grid, adapter.axes)
-
-
-def read_timestep(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Return the timestep of a transformer's call, None where it has no argument of that name."""
-    given = kwargs
-    if args and not any(name in kwargs for name in TIMESTEPS):
-        given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
-    return next((given[name] for name in TIMESTEPS if given.get(name) is not None), None)
 
 
 def _grid(positions: Any, latent: torch.Tensor) -> tuple[int, int] | None:

@@ -52,6 +52,10 @@ class Run:
     drivers: dict[MachineKey, Driver] = field(factory=dict)
     _leaders: dict[tuple[str, str, int], tuple[Call, Outcome]] = field(factory=dict)
 
+    def alive(self) -> bool:
+        """Tell whether the thread that began it still runs."""
+        return any(thread.ident == self.thread for thread in threading.enumerate())
+
     def begin_call(self, context: CallContext | None, component: str) -> Call:
         """Place a transformer call; the first one of a loop fixes the step count and compiles the plan."""
         if self.clock.begins_anew(context) and self.plan is not None:

@@ -17,13 +17,14 @@ from cachedsl.machine.shape import ModelShape
 from cachedsl.matching import Adapter, UnsupportedModel
 from cachedsl.policy.model import Policy
 from cachedsl.runtime.clock import Clock
-from cachedsl.runtime.errors import ConcurrentRun, StillRunning
+from cachedsl.runtime.errors import ConcurrentRun, NotAttached, StillRunning
 from cachedsl.runtime.executor import Executor
+from cachedsl.runtime.given import Given
 from cachedsl.runtime.learn import Learnt
 from cachedsl.runtime.run import Run
 from cachedsl.runtime.watch import findings
 from cachedsl.summary import Summary, summarise
-from cachedsl.trace import Trace
+from cachedsl.trace import RunRecord, Trace
 
 logger = logging.getLogger("cachedsl")
 
@@ -61,7 +62,7 @@ class Session:
     _runs: int = 0
     _plans: dict[tuple[Policy, int | None], Plan] = field(factory=dict)
     _lock: threading.Lock = field(factory=threading.Lock)
-    _told_idle: bool = False
+    _told: set[str] = field(factory=set)
 
     def admit(self, shape: ModelShape) -> None:
         """Take on a transformer that was learned, as part of `shape`.
@@ -102,6 +103,9 @@ class Session:
         try:
             yield
             self.end_open_run()
+        except BaseException as error:
+            self.fail(type(error).__name__)
+            raise
         finally:
             self.policy = before
 
@@ -122,31 +126,43 @@ class Session:
             raise
         self._finish(run)
 
-    def run_for_call(self, timestep: Callable[[], Any] = lambda: None) -> Run | None:
+    def run_for_call(self, read: Callable[[], Given | None] = lambda: None) -> Run | None:
         """Return the run that a transformer call on this thread belongs to, or None where it goes uncached.
 
-        `timestep` reads what the call was given; where it shows that a run which began by itself has had all its
-        steps, another one begins.
+        `read` tells what the call was given; where that shows that a run which began by itself is over, or was left,
+        another one begins.
         """
         run = self._run
-        if run is not None:
-            if run.thread != threading.get_ident() or run.failed:
+        if run is not None and run.thread != threading.get_ident():
+            if run.explicit or run.alive():
+                self._tell(
+                    "%s was called from another thread than the run in progress, so it ran uncached; give each thread "
+                    "a model of its own, or wait for the run's end"
+                )
                 return None
-            if not run.clock.heed(timestep) or run.explicit:
+            self.fail("its thread has ended")
+        elif run is not None:
+            if run.failed:
+                return None
+            if not run.clock.heed(read) or run.explicit:
                 return run
             self._finish(run)
         if self.steps is not None:
             run = self._begin(self.steps, explicit=False)
-            run.clock.heed(timestep)
+            run.clock.heed(read)
             return run
-        if self.scheduler() is None and not self._told_idle:
-            self._told_idle = True
-            logger.warning(
+        if self.scheduler() is None:
+            self._tell(
                 "%s was called outside a run, so it ran uncached; use `with cached.run(steps=...)`, or attach with "
-                "num_inference_steps",
-                self.label,
+                "num_inference_steps"
             )
         return None
+
+    def _tell(self, message: str) -> None:
+        """Warn, once for each message."""
+        if message not in self._told:
+            self._told.add(message)
+            logger.warning(message, self.label)
 
     def call_ended(self, run: Run) -> None:
         """Take note that a transformer call returned; a run that began by itself ends with its last step."""
@@ -199,9 +215,24 @@ class Session:
         if run.failed:
             return
         run.end()
+        if run.plan is None:  # no call came to us
+            if not run.explicit:
+                return
+            self.trace.append(RunRecord(run.number, self.policy.name, run.clock.steps))
         for warning in () if self.watchers else findings(self.trace, run.number, run.plan):
             self.trace.append(warning)
             logger.warning("%s: %s", self.label, warning.message)
+
+
+def check_steps(steps: Any) -> int:
+    """Return a step count that can be one.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"the step count of a run: expected a whole number of at least 1, got {steps!r}")
+    return steps
 
 
 class Cached:
@@ -249,8 +280,10 @@ class Cached:
 
         Raises:
             ConcurrentRun: a run is going on; it is not disturbed.
+            NotAttached: the handle was removed.
         """
-        with self._session.run(steps, scheduler):
+        self._check_attached()
+        with self._session.run(check_steps(steps), scheduler):
             yield self
 
     @contextmanager
@@ -260,9 +293,15 @@ class Cached:
         Raises:
             PolicyError: it does not fit the model; the attached one goes on.
             ConcurrentRun: a run is going on; it is not disturbed.
+            NotAttached: the handle was removed.
         """
+        self._check_attached()
         with self._session.using(policy):
             yield self
+
+    def _check_attached(self) -> None:
+        if not self.attached:
+            raise NotAttached(f"policy {self.policy.name!r} was removed from {self.label}; apply it again")
 
     def summary(self) -> Summary:
         """Summarise the last run; prints as a table."""

@@ -17,7 +17,14 @@ def findings(trace: Trace, run: int, plan: Plan | None) -> Iterator[WarningRecor
     steps = trace.steps(run=run)
     steps = tuple(s for s in steps if s.loop == steps[-1].loop)  # what goes before the last loop may be of another kind
     if plan is None or not steps:
+        yield WarningRecord(
+            run,
+            "no-call",
+            "no transformer under the policy was called; if the pipeline was given another one since, remove() the "
+            "handle and apply the policy again",
+        )
         return
+    yield from _lists(steps, run, plan)
     yield from _reuse(steps, run, plan)
     yield from _calls(steps, run, plan)
     yield from _finite(steps, run)
@@ -42,6 +49,18 @@ def _reuse(steps: tuple[StepRecord, ...], run: int, plan: Plan) -> Iterator[Warn
             "no-reuse",
             f"nothing was reused, and no step was open to it: all {len(steps)} were computed ({reasons}); the policy's "
             "warmup, tail or mask covers the whole run",
+        )
+
+
+def _lists(steps: tuple[StepRecord, ...], run: int, plan: Plan) -> Iterator[WarningRecord]:
+    """A loop that calls no block of any list through the list goes past us."""
+    if any(stack.units for stack in plan.stacks) and not any(s.blocks_run or s.outcome == "reused" for s in steps):
+        names = ", ".join(dict.fromkeys(f"{s.transformer}.{s.stack}" for s in steps))
+        yield WarningRecord(
+            run,
+            "no-block",
+            f"no block of {names} was called through its list, so all ran uncached; the adapter must name the lists "
+            "that the model's loop goes over, and the loop must call their blocks",
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -193,6 +194,88 @@ def test_calls_to_a_bare_transformer_are_counted_by_their_timesteps(
         uneven = {branch: len(seen) for branch, seen in expected.items()} == {"cond": 4, "uncond": 2}
         cached.summary()
         assert {w.code for w in cached.trace.warnings()} == ({"calls-differ"} if uneven else set())
+
+
+def image(model: Any, name: str, seed: int, calls: int | None = None, steps: int = 6) -> list[torch.Tensor]:
+    """Denoise without a pipeline; `calls` is after how many the caller goes away."""
+    branch = "cond_uncond" if name == "dit" else "cond"
+    with torch.no_grad():
+        given = [inputs(name, step, steps, branch, seed=seed) for step in range(steps if calls is None else calls)]
+        return [model(**each, return_dict=False)[0] for each in given]
+
+
+@pytest.mark.parametrize("cfg", [Cfg(), Cfg("fused")])
+@pytest.mark.parametrize("name", ["dit", "wan", "flux"])
+@pytest.mark.parametrize("calls", [1, 2, 4])
+def test_a_run_of_a_bare_transformer_that_is_left_between_calls_does_not_reach_the_next(
+    calls: int, name: str, cfg: Cfg
+) -> None:
+    """A sampler that fails, or is interrupted, between two calls is seen by nobody."""
+    model = tiny_transformer(name)
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(threshold="always"), cfg=cfg)
+    with policy.apply(model, num_inference_steps=6):
+        fresh = image(model, name, seed=2)
+    with policy.apply(model, num_inference_steps=6) as cached:
+        image(model, name, seed=1, calls=calls)
+        assert all(torch.equal(a, b) for a, b in zip(image(model, name, seed=2), fresh, strict=True))
+        assert len(cached.trace.steps(run=1, stack=cached.plan(6).stacks[0].shape.name)) == 6
+
+
+def test_a_run_whose_thread_has_ended_gives_way_and_a_living_ones_does_not(caplog: pytest.LogCaptureFixture) -> None:
+    model = tiny_transformer("dit")
+    with STATIC.apply(model, num_inference_steps=6) as cached:
+        worker = threading.Thread(target=image, args=(model, "dit", 1, 3))
+        worker.start()
+        worker.join()
+        image(model, "dit", seed=2)
+        assert outcomes(cached, run=1) == "CCRRCR"
+        image(model, "dit", seed=3, calls=2)
+        worker = threading.Thread(target=image, args=(model, "dit", 1, 3))
+        worker.start()
+        worker.join()
+        assert outcomes(cached, run=2) == "CC"
+        assert "called from another thread than the run in progress" in caplog.text
+
+
+def test_a_call_for_each_branch_of_a_fused_family_is_a_branch_of_its_own() -> None:
+    model = tiny_transformer("dit")
+    with STATIC.apply(model, num_inference_steps=4) as cached, torch.no_grad():
+        for step in range(4):
+            for branch in ("cond", "uncond"):
+                model(**inputs("dit", step, 4, branch))
+        assert {s.run for s in cached.trace.steps()} == {0}
+        assert outcomes(cached, branch="cond_uncond") == outcomes(cached, branch="branch_2") == "CCRR"
+
+
+def test_an_error_under_another_policy_leaves_none_of_its_run() -> None:
+    model = tiny_transformer("dit")
+    plain = image(model, "dit", seed=2)
+    exact = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(0.0))
+    with exact.apply(model, num_inference_steps=6) as cached:
+        under_another = cached.using(STATIC)
+        with suppress(KeyError), under_another:
+            image(model, "dit", seed=1, calls=4)
+            raise KeyError
+        assert all(torch.equal(a, b) for a, b in zip(image(model, "dit", seed=2), plain, strict=True))
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, "8", True])
+def test_a_step_count_is_a_whole_number_of_at_least_1(steps: Any) -> None:
+    model = tiny_transformer("dit")
+    message = re.escape(f"expected a whole number of at least 1, got {steps!r}")
+    with pytest.raises(ValueError, match=message):
+        STATIC.apply(model, num_inference_steps=steps)
+    assert attached(model) is None
+    with STATIC.apply(model) as cached, pytest.raises(ValueError, match=message), cached.run(steps=steps):
+        pass
+
+
+def test_a_removed_handle_says_so() -> None:
+    cached = STATIC.apply(tiny_transformer("dit"))
+    cached.remove()
+    for use in (lambda: cached.run(steps=3), lambda: cached.using(DYNAMIC)):
+        with pytest.raises(CachedslError, match="was removed"), use():
+            pass
 
 
 def test_run_delimits_a_bare_transformer() -> None:

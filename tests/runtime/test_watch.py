@@ -7,8 +7,9 @@ import logging
 import pytest
 import torch
 
+from cachedsl import Adapter, StackAdapter, TransformerAdapter
 from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
-from cachedsl.trace import Trace
+from cachedsl.trace import KEPT, RunRecord, Trace
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 
@@ -101,3 +102,50 @@ def test_a_bare_model_whose_calls_are_declared_separate_but_made_once_a_step_is_
                 model(**inputs("wan", i, 6))
         (warning,) = cached.trace.warnings()
     assert "taken for cond and uncond in turn; if it is called once a step, set cfg: fused" in warning.message
+
+
+def test_a_pipeline_that_calls_another_transformer_is_told_so() -> None:
+    pipe, other = tiny_pipeline("dit"), tiny_transformer("dit")
+    with Policy(compute=Compute(1, 0)).apply(pipe) as cached:
+        call(pipe, 4)
+        ours, pipe.transformer = pipe.transformer, other
+        call(pipe, 4)
+        summary = cached.summary()
+        pipe.transformer = ours
+    assert summary.run == 1
+    assert not summary.branches
+    assert "no transformer under the policy was called" in summary.warnings[0]
+
+
+class Around(torch.nn.Module):
+    """Its loop calls its blocks, but not through their list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(4)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks._modules.values():
+            x = block(x)
+        return x
+
+
+def test_a_loop_that_goes_past_the_list_is_told_so() -> None:
+    adapter = Adapter(
+        "around", {"Around": TransformerAdapter("fused", {"blocks": StackAdapter("hidden_only", "input")})}
+    )
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse(threshold="always"))
+    model = Around()
+    with policy.apply(model, num_inference_steps=3, adapter=adapter) as cached, torch.no_grad():
+        for _ in range(3):
+            model(torch.ones(1, 2, 4))
+        summary = cached.summary()
+    assert any("no block of transformer.blocks was called through its list" in w for w in summary.warnings)
+
+
+def test_a_trace_keeps_the_last_runs() -> None:
+    trace = Trace()
+    for run in range(5 * KEPT):
+        trace.append(RunRecord(run, "p", 1))
+    assert KEPT <= len(trace) <= 2 * KEPT
+    assert next(iter(trace)).run >= 3 * KEPT

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, HeunDiscreteScheduler, PNDMScheduler
 
 from cachedsl.policy.model import Cfg
 from cachedsl.runtime.clock import CallContext, Clock
-from cachedsl.runtime.errors import CfgMismatch
+from cachedsl.runtime.errors import CfgMismatch, ClockUnavailable
+from cachedsl.runtime.given import Given
 
 
 def placed(clock: Clock, contexts: list[CallContext | None]) -> list[tuple[int, str]]:
@@ -37,34 +39,67 @@ def test_auto_takes_the_adapters_word_where_the_pipeline_says_nothing(declared: 
     assert placed(Clock(Cfg(), declared), [None, None]) == expected
 
 
-def heeded(clock: Clock, timesteps: list[Any]) -> list[tuple[int, str] | None]:
-    """Place calls with these timesteps; None where one is beyond the last step."""
-    return [None if clock.heed(lambda t=t: t) else placed(clock, [None])[0] for t in timesteps]  # type: ignore[misc]
+def given(timestep: Any, latent: float = 0.0, text: str = "cond") -> Given:
+    return Given(timestep, ((latent,), torch.tensor([1.0, latent])), (text,))
+
+
+def heeded(clock: Clock, calls: list[Given | None]) -> list[tuple[int, str] | None]:
+    """Place calls that are given this; None where one begins another run."""
+    return [None if clock.heed(lambda c=c: c) else placed(clock, [None])[0] for c in calls]  # type: ignore[misc]
+
+
+BOTH = [(0, "cond"), (0, "uncond"), (1, "cond"), (1, "uncond")]
 
 
 def test_another_timestep_begins_a_step_where_nothing_else_shows_it() -> None:
-    assert heeded(Clock(Cfg(), "separate", steps=3), [3, 2, 1]) == [(0, "cond"), (1, "cond"), (2, "cond")]
-    both = [(0, "cond"), (0, "uncond"), (1, "cond"), (1, "uncond")]
-    t = [torch.tensor([900.0]), torch.tensor([500.0])]
-    assert heeded(Clock(Cfg(), "separate", steps=2), [t[0], t[0].clone(), t[1], t[1].clone()]) == both
-    assert heeded(Clock(Cfg(), "separate", steps=2), [None] * 4) == both
-    assert heeded(Clock(Cfg(), "separate", steps=2), [7] * 4) == both, "a timestep that stands still tells nothing"
-    assert heeded(Clock(Cfg("separate"), "fused", steps=2), [4, 3, 2, 1]) == both, "what the policy says holds"
+    calls: list[Given | None] = [given(t, t) for t in (3, 2, 1)]
+    assert heeded(Clock(Cfg(), "separate", steps=3), calls) == [(0, "cond"), (1, "cond"), (2, "cond")]
+    assert heeded(Clock(Cfg("separate"), "fused", steps=3), calls) == BOTH[:3], "what the policy says holds"
+    assert heeded(Clock(Cfg(), "separate", steps=2), [None] * 4) == BOTH
 
 
-def test_a_timestep_that_is_written_in_place_is_another() -> None:
-    clock, t = Clock(Cfg(), "separate", steps=2), torch.tensor([900.0])
-    first = heeded(clock, [t])
-    assert first + heeded(clock, [t.sub_(400)]) == [(0, "cond"), (1, "cond")]
-    assert clock.finished()
+def test_a_timestep_and_latent_that_come_again_are_another_branchs() -> None:
+    calls: list[Given | None] = [given(torch.tensor(t), t, text) for t in (9.0, 5.0) for text in ("cond", "uncond")]
+    assert heeded(Clock(Cfg(), "separate", steps=2), calls) == BOTH
+    fused = [(0, "cond_uncond"), (0, "branch_2"), (1, "cond_uncond"), (1, "branch_2")]
+    assert heeded(Clock(Cfg(), "fused", steps=2), calls) == fused
+    third = [given(9, 1, text) for text in ("cond", "uncond", "other")] + [given(5, 2)]
+    expected = [(0, "cond"), (0, "uncond"), (0, "branch_3"), (1, "cond")]
+    assert heeded(Clock(Cfg(), "separate", steps=2), third) == expected  # type: ignore[arg-type]
+
+
+def test_a_timestep_that_comes_again_with_another_latent_is_another_step() -> None:
+    """Rounded to bfloat16, or a sampler of second order."""
+    calls: list[Given | None] = [given(9, 0.1), given(9, 0.2), given(5, 0.3), given(5, 0.4), given(1, 0.5)]
+    assert heeded(Clock(Cfg(), "separate", steps=5), calls) == [(i, "cond") for i in range(5)]
+
+
+def test_a_call_that_is_repeated_is_a_step_in_which_nothing_moves() -> None:
+    assert heeded(Clock(Cfg(), "fused", steps=3), [given(7)] * 3) == [(i, "cond_uncond") for i in range(3)]
+    both: list[Given | None] = [given(7, text="cond"), given(7, text="uncond")]
+    assert heeded(Clock(Cfg(), "separate", steps=2), both * 2) == BOTH
+
+
+def test_a_run_that_was_left_is_over_when_the_timestep_goes_back() -> None:
+    for cfg, declared in ((Cfg(), "separate"), (Cfg(), "fused"), (Cfg("fused"), "separate")):
+        clock = Clock(cfg, declared, steps=8)  # type: ignore[arg-type]
+        assert heeded(clock, [given(9, 1), given(8, 2), given(7, 3), given(9, 9)])[-1] is None
+        clock = Clock(cfg, declared, steps=8)  # type: ignore[arg-type]
+        assert heeded(clock, [given(0.1, 1), given(0.4, 2), given(0.1, 9)])[-1] is None, "upwards, too"
+
+
+def test_a_run_that_was_left_after_its_first_call_is_over_when_the_noise_is_another() -> None:
+    clock = Clock(Cfg(), "separate", steps=8)
+    other = Given(9, ((7.0,), torch.tensor([-1.0, 0.0])), ("cond",))
+    assert heeded(clock, [given(9, 0.5), other]) == [(0, "cond"), None]
 
 
 def test_guidance_on_some_steps_only_is_over_with_the_next_runs_first_timestep() -> None:
     clock = Clock(Cfg(), "separate", steps=3)
-    early = [(0, "cond"), (0, "uncond"), (1, "cond"), (2, "cond")]
-    assert heeded(clock, [9, 9, 5, 1]) == early
+    early: list[Given | None] = [given(9, 1), given(9, 1, "uncond"), given(5, 2), given(1, 3)]
+    assert heeded(clock, early) == [(0, "cond"), (0, "uncond"), (1, "cond"), (2, "cond")]
     assert not clock.finished(), "a call without condition might follow"
-    assert heeded(clock, [9]) == [None]
+    assert heeded(clock, [given(9, 1)]) == [None]
 
 
 def test_names_win_over_counting() -> None:
@@ -169,3 +204,21 @@ def test_the_pipelines_own_count_holds_where_the_scheduler_stands_still() -> Non
                 assert clock.recount() == (3 if step else None)
         assert clock.begins_anew(CallContext("cond"))
     assert Clock(Cfg(), "separate", scheduler, steps=2, announced=lambda: 3).recount() is None
+
+
+@pytest.mark.parametrize("scheduler", [PNDMScheduler(), HeunDiscreteScheduler()])
+def test_steps_at_one_place_have_no_slope_between_them(scheduler: Any) -> None:
+    scheduler.set_timesteps(10)
+    clock = Clock(Cfg(), "fused", scheduler)
+    assert clock.position(3, "step") == 3
+    with pytest.raises(ClockUnavailable, match=r"steps \d+ and \d+ of this run's \w+ are both at .*; use clock: step"):
+        clock.position(0, "timestep")
+
+
+def test_a_sigma_that_stays_zero_behind_the_last_step_is_no_step() -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(4)
+    clock = Clock(Cfg(), "fused", scheduler)
+    assert [clock.position(i, "sigma") for i in range(4)] == sorted(
+        (clock.position(i, "sigma") for i in range(4)), reverse=True
+    )
