@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from cachedsl.matching import AdapterError, load_adapter
 from cachedsl.policy.load import SUFFIXES, check_adapter_file, check_file
 from cachedsl.source import read
 
@@ -29,15 +30,27 @@ def check(paths: tuple[Path, ...]) -> None:
     for file in files:
         adapter = _has(file, "family")
         adapters += adapter
-        findings = (check_adapter_file if adapter else check_file)(file, str(file))
-        count += len(findings)
-        for finding in findings:
-            click.echo(finding.render())
+        lines = list(_adapter_findings(file)) if adapter else [f.render() for f in check_file(file, str(file))]
+        count += len(lines)
+        for line in lines:
+            click.echo(line)
     kinds = [_plural(len(files) - adapters, "policy", "policies")] * (len(files) > adapters)
     kinds += [_plural(adapters, "adapter", "adapters")] * (adapters > 0)
     click.echo(f"{' and '.join(kinds)} checked, {_plural(count, 'finding', 'findings')}")
     if count:
         raise SystemExit(1)
+
+
+def _adapter_findings(file: Path) -> Iterator[str]:
+    """Yield what the schema finds; where that is nothing, what the adapter's own rules do."""
+    findings = check_adapter_file(file, str(file))
+    yield from (finding.render() for finding in findings)
+    if not findings:
+        try:
+            load_adapter(file)
+        except AdapterError as error:
+            place, _, message = str(error).partition(": ")
+            yield f"{place}: error[adapter]: {message}"
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from cachedsl.matching import (
     ModulatedInput,
     StackAdapter,
     TransformerAdapter,
+    load_adapter,
     read_adapter,
 )
 from cachedsl.patterns import PATTERNS, Stream
@@ -89,3 +90,18 @@ def test_policies_and_adapters_below_a_folder(tmp_path: Path) -> None:
 def test_a_modulated_input_is_had_in_one_way(spec: str) -> None:
     with pytest.raises(AdapterError, match="takes `module` and `arguments`, or `argument` alone"):
         read_adapter(GOOD.replace("hidden_only}", f"hidden_only, modulated_input: {spec}}}"), "a.yaml")
+
+
+@pytest.mark.parametrize("modulated", ["{module: norm, argument: temb}", "{output: 1}", "{module: norm}"])
+def test_what_the_loader_refuses_is_found(modulated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = ["family: mine", "transformers:", "  A:", "    cfg: fused", "    stacks:"]
+    lines.append(f"      b: {{pattern: hidden_only, modulated_input: {modulated}}}")
+    Path("a.yaml").write_text("\n".join(lines) + "\n")
+    said = CliRunner().invoke(main, ["check", "a.yaml"])
+    assert said.exit_code == 1
+    assert said.output.startswith(
+        "a.yaml:6:50: error[adapter]: transformers.A.stacks.b.modulated_input: takes `module`"
+    )
+    with pytest.raises(AdapterError, match="takes `module` and `arguments`"):
+        load_adapter("a.yaml")
