@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from cachedsl.cli.importing import call_named
+from cachedsl.cli.importing import CannotCall, call_named, told
 from cachedsl.cli.tables import print_table, table_of
 from cachedsl.diagnostics import CachedslError
 from cachedsl.registry import Supported, supported_matrix, supported_pipelines
@@ -46,37 +48,111 @@ def probe(target: str, inputs: str | None, family: str | None) -> None:
 
     MODULE:CLASS is a class that is made without arguments, or a function that returns a model.
     """
-    model = _made(target, "MODULE:CLASS")
+    model = _model(target)
+    given, inputs_of = _inputs(model, inputs)
+    _check_fit(model, given, inputs_of)
     try:
         from cachedsl.runtime.learn import learn
 
-        learnt = learn(model, (), _inputs(model, inputs))
+        learnt = learn(model, (), given)
         text = learnt.adapter(family).to_yaml()
     except CachedslError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from error
+    except Exception as error:
+        raise click.UsageError(
+            f"{type(model).__name__} cannot be called with what {inputs_of} gives: {told(error)}; it was called with "
+            f"{_named(given)}, expected are the keyword arguments of one forward that works"
+        ) from error
     click.echo("".join(f"# {line}\n" for line in learnt.report().splitlines()) + text, nl=False)
 
 
-def _inputs(model: Any, named: str | None) -> dict[str, Any]:
-    if named is not None:
-        return dict(_made(named, "--inputs"))
-    own = getattr(model, "example_inputs", None) or getattr(model, "dummy_inputs", None)
-    if own is None:
-        raise click.UsageError(
-            f"{type(model).__name__} has no `example_inputs()`; give --inputs MODULE:FUNCTION, which returns the "
-            "keyword arguments of a forward"
+def _model(target: str) -> Any:
+    from torch import nn
+
+    model = _made(target, "MODULE:CLASS")
+    if not isinstance(model, nn.Module):
+        raise click.BadParameter(
+            f"{target!r} gives a {type(model).__name__}, expected a torch.nn.Module; name its class, or a function "
+            "without arguments that returns it (of a pipeline, its transformer)",
+            param_hint="MODULE:CLASS",
         )
-    return dict(own() if callable(own) else own)
+    return model
+
+
+def _inputs(model: Any, named: str | None) -> tuple[dict[str, Any], str]:
+    """Return the keyword arguments of a forward, and what gave them."""
+    if named is not None:
+        return _keywords(_made(named, "--inputs"), f"--inputs {named}"), f"--inputs {named}"
+    cls = type(model).__name__
+    nothing = []
+    for name in ("example_inputs", "dummy_inputs"):
+        try:
+            own = getattr(model, name)
+            place = f"{cls}.{name}{'()' if callable(own) else ''}"
+            value = own() if callable(own) else own
+        except Exception as error:
+            if isinstance(error, AttributeError) and not hasattr(type(model), name) and name not in vars(model):
+                continue
+            raise click.UsageError(
+                f"{cls}.{name} raised {told(error)}; mend it, or give --inputs MODULE:FUNCTION, which returns the "
+                "keyword arguments of a forward"
+            ) from error
+        if value is not None:
+            return _keywords(value, place), place
+        nothing.append(f"its {place.partition('.')[2]} is None")
+    raise click.UsageError(
+        f"{cls} has no `example_inputs()`{''.join(f' ({n})' for n in nothing)}; give --inputs MODULE:FUNCTION, which "
+        "returns the keyword arguments of a forward"
+    )
+
+
+def _keywords(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        is_mapping = isinstance(value, Mapping)
+        what = f"a {type(value).__name__}{' whose keys are not all strings' if is_mapping else ''}"
+        raise click.UsageError(
+            f"{place} gives {'None' if value is None else what}, expected a mapping: the keyword arguments of a "
+            "forward by their names, as in {'sample': ..., 't': ...}"
+        )
+    return dict(value)
+
+
+def _check_fit(model: Any, given: dict[str, Any], inputs_of: str) -> None:
+    """Refuse arguments that are not those of the forward, before the model is called."""
+    try:
+        signature = inspect.signature(model.forward)
+    except (TypeError, ValueError):
+        return  # its call will tell
+    try:
+        signature.bind(**given)
+    except TypeError as error:
+        raise click.UsageError(
+            f"what {inputs_of} gives ({_named(given)}) does not fit {type(model).__name__}.forward: {told(error)}; "
+            f"expected are the keyword arguments of forward{signature}"
+        ) from error
+
+
+def _named(given: dict[str, Any]) -> str:
+    """Return the arguments as names, with the shapes of tensors."""
+    kinds = {name: getattr(value, "shape", None) for name, value in given.items()}
+    return (
+        ", ".join(
+            f"{name} {type(given[name]).__name__}" + (f" {tuple(shape)}" if isinstance(shape, tuple) else "")
+            for name, shape in kinds.items()
+        )
+        or "no arguments"
+    )
 
 
 def _made(path: str, hint: str) -> Any:
     """Import what MODULE:NAME names and call it."""
     try:
         return call_named(path)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except (CannotCall, CachedslError) as error:
+        what = str(error) if isinstance(error, CannotCall) else f"calling it raised {told(error)}"
         raise click.BadParameter(
-            f"{path!r} cannot be imported and called without arguments: {error}", param_hint=hint
+            f"{path!r} cannot be imported and called without arguments: {what}", param_hint=hint
         ) from error
 
 

@@ -7,7 +7,6 @@ learned adapter is slower at worst.
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import torch
 from attrs import evolve, frozen
 from torch import nn
 
-from cachedsl.infer import Guess, SeenList, guess, is_block_list, watch
+from cachedsl.infer import Guess, Memory, SeenList, copied, guess, is_block_list, tensors, watch
 from cachedsl.matching import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
 from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
 from cachedsl.runtime.objects import base_class
@@ -68,8 +67,10 @@ class Learnt:
 def learn(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Learnt:
     """Learn how the blocks of `model` are called, from one call with these arguments.
 
-    It is called a dozen times with copies of the arguments; nothing of it is changed, and neither are the generators of
-    random numbers.
+    It is called a dozen times, each time with copies of the arguments (generators of random numbers among them) and in
+    the state that it was in before: its buffers (256 MiB of them, the smallest first) and the numbers among its
+    modules' attributes are put back, and so are Python's and numpy's own generators; torch's is put back at the end.
+    What else a model remembers of its calls, in lists or in tensors that are no buffers, is as after a dozen calls.
 
     Args:
         model: a transformer that no policy is attached to.
@@ -80,19 +81,25 @@ def learn(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] 
         The block lists that can be reused.
 
     Raises:
-        UnsupportedModel: there are none, or the model does not give the same output twice; the message says of each
-            list what was seen.
+        UnsupportedModel: there are none, and the message says of each list what was seen; or the output cannot be
+            compared: it has no tensor, no finite number, or is another one each time.
     """
-    trial = _Trial(model, tuple(args), dict(kwargs or {}))
-    with _undisturbed(model):
+    with _undisturbed(model) as memory:
+        trial = _Trial(model, tuple(args), dict(kwargs or {}), memory)
         seen = watch(model, *trial.arguments())
         total = sum(trial.size(one.path) for one in seen if not one.inside)
         name = base_class(model).__name__
         expected = trial.call()
-        if not _same(expected, trial.call()):
+        if not _finite(expected):
             raise UnsupportedModel(
-                f"{name}: two calls with the same input gave different outputs, so no reuse can be checked; put it in "
-                "eval mode, or give an adapter; nothing was changed"
+                f"{name}: every number in its output is NaN or infinite, so no reuse can be checked; look for what "
+                f"makes it so (weights, inputs, a dtype too short), or {_GIVE}"
+            )
+        if not _same(expected, trial.call()):
+            way = "put it in eval mode" if model.training else "it draws random numbers, or remembers its calls"
+            raise UnsupportedModel(
+                f"{name}: two calls with the same input gave different outputs, so no reuse can be checked; {way}; "
+                f"{_GIVE}"
             )
         guesses = _outermost({one.path: (one, _guess(trial, one, total)) for one in seen})
         stacks = {path: found.stack for path, (_, found) in guesses.items() if found.stack is not None}
@@ -105,10 +112,12 @@ def learn(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] 
     if not stacks:
         raise UnsupportedModel(
             f"{name}: no adapter knows it, and none of its block lists can be reused as they are:\n{learnt.report()}\n"
-            "give an adapter (cachedsl.load_adapter); nothing was changed"
+            f"{_GIVE}"
         )
     return learnt
 
+
+_GIVE = "give an adapter (cachedsl.load_adapter); nothing is cached"
 
 Guesses = dict[str, tuple[SeenList, Guess]]
 
@@ -165,19 +174,29 @@ def _tried(trial: _Trial, seen: SeenList, found: Guess, expected: list[torch.Ten
 
 
 class _Trial:
-    """The model and the arguments to try it with."""
+    """The model and the arguments to try it with, each time from the same state."""
 
-    def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._model, self._args, self._kwargs = model, args, kwargs
+    def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], memory: Memory) -> None:
+        self._model, self._args, self._kwargs, self._memory = model, args, kwargs, memory
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return fresh copies of the arguments, which the model may write into."""
-        return _copied(self._args), _copied(self._kwargs)
+        """Return fresh copies of the arguments, which the model may write into, with the model as it was at first."""
+        self._memory.restore()
+        args, kwargs = copied([self._args, self._kwargs])  # together: a tensor may be in both
+        return args, kwargs
 
     def call(self) -> list[torch.Tensor]:
         args, kwargs = self.arguments()
         with torch.no_grad():
-            return [tensor.clone() for tensor in _tensors(self._model(*args, **kwargs))]
+            output = self._model(*args, **kwargs)
+            found = [tensor.clone() for tensor in tensors(output)]
+        if not found:
+            raise UnsupportedModel(
+                f"{base_class(self._model).__name__}: there is no tensor in its output ({_told(output)}), so no reuse "
+                "can be checked; let forward return tensors, alone or in a list, a dict, a dataclass or attributes; "
+                f"{_GIVE}"
+            )
+        return found
 
     def size(self, path: str) -> int:
         """Return how many parameters a list has."""
@@ -211,39 +230,38 @@ class _Trial:
 
 
 @contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Keep the random number generators as they are."""
+def _undisturbed(model: nn.Module) -> Iterator[Memory]:
+    """Keep the random number generators, and what the model remembers, as they are."""
     devices = {p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"}
+    memory = Memory(model)
     with torch.random.fork_rng(devices=sorted(devices)):
-        yield
+        try:
+            yield memory
+        finally:
+            memory.restore()
 
 
-def _copied(value: Any) -> Any:
-    """Return a copy that the model may write into; what cannot be copied, and modules, are handed on."""
-    if isinstance(value, torch.Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_copied(item) for item in value)
-    if isinstance(value, (nn.Module, torch.Generator)):
-        return value
-    try:
-        return copy.deepcopy(value)  # a cache of keys and values, say
-    except Exception:
-        return value
+def _told(output: Any) -> str:
+    parts = f" of {', '.join(type(part).__name__ for part in output)}" if isinstance(output, (list, tuple)) else ""
+    return f"a {type(output).__name__}{parts}"
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
-    """Return every tensor in what a model returned, in order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return [tensor for part in parts for tensor in _tensors(part)]
+def _finite(output: list[torch.Tensor]) -> bool:
+    """Tell whether there is a number to compare; a NaN here and there is compared as one."""
+    floats = [
+        tensor for tensor in output if tensor.is_floating_point() and tensor.numel() and tensor.element_size() > 1
+    ]
+    return not floats or any(bool(tensor.isfinite().any()) for tensor in floats)
 
 
 def _same(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
-    return bool(left) and len(left) == len(right) and all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+    return len(left) == len(right) and all(_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def _equal(left: torch.Tensor, right: torch.Tensor) -> bool:
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return False
+    return torch.equal(left, right) or bool(((left == right) | ((left != left) & (right != right))).all())
 
 
 def _close(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
@@ -257,6 +275,9 @@ def _near(left: torch.Tensor, right: torch.Tensor) -> bool:
         return False
     if not right.is_floating_point() or right.numel() == 0:
         return torch.equal(left, right)
+    finite = right.isfinite()
+    if not finite.all():
+        return _equal(left[~finite], right[~finite]) and _near(left[finite], right[finite])
     tolerance = max(TOLERANCE, 4 * torch.finfo(right.dtype).eps)
     return bool((left - right).abs().max() <= tolerance * (right.abs().max() + 1e-3))
 
