@@ -53,6 +53,7 @@ def attach(
         PolicyError: the policy does not fit the model.
         ValueError: the step count is none.
     """
+    target = _uncompiled(target)
     is_pipeline = not isinstance(target, nn.Module) and hasattr(target, "components") and callable(target)
     if is_pipeline and num_inference_steps is not None:
         raise TypeError("num_inference_steps is for bare transformers; a pipeline is told at each call")
@@ -90,7 +91,7 @@ def attach(
 
 def attached(target: Any) -> Cached | None:
     """Return the handle of the policy that is attached to this pipeline or transformer, or None."""
-    handle: Cached | None = get_handle(target)
+    handle: Cached | None = get_handle(_uncompiled(target))
     return handle
 
 
@@ -130,7 +131,12 @@ def _check_own(target: Any, modules: dict[str, nn.Module], own: Adapter) -> None
 
 def _modules(target: Any, is_pipeline: bool) -> dict[str, nn.Module]:
     components = target.components if is_pipeline else {"transformer": target}
-    return {name: module for name, module in components.items() if isinstance(module, nn.Module)}
+    return {name: _uncompiled(module) for name, module in components.items() if isinstance(module, nn.Module)}
+
+
+def _uncompiled(target: Any) -> Any:
+    """Return what `torch.compile` wrapped, which is what it calls; anything else as it is."""
+    return getattr(target, "_orig_mod", target) if isinstance(target, nn.Module) else target
 
 
 def _unknown(target: Any, is_pipeline: bool) -> list[tuple[str, nn.Module]]:
