@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import evolve
+from attrs import evolve, fields
 
 from cachedsl.diagnostics import Diagnostic, PolicyError, in_file_order
 from cachedsl.machine.masks import MaskMismatch, resolve_mask
@@ -12,7 +12,9 @@ from cachedsl.machine.plan import Plan, StackPlan, Unit, UnitKind
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.machine.table import step_table
 from cachedsl.policy.checks.availability import needs_front
-from cachedsl.policy.model import UNSET, Policy, StackPolicy, matches_stack, specificity
+from cachedsl.policy.checks.back_blocks import wrong_back
+from cachedsl.policy.checks.parameters import of_the_middle, unread
+from cachedsl.policy.model import UNSET, Policy, Predict, StackPolicy, matches_stack, specificity
 
 
 def compile_policy(policy: Policy, shape: ModelShape, num_inference_steps: int | None) -> Plan:
@@ -82,6 +84,7 @@ def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
         if not any(matches_stack(key, stack.transformer, stack.name) for stack in shape.stacks):
             message = f"stacks: {key!r} matches no stack of {shape.label}"
             found.append(Diagnostic("unknown-stack", message, policy.place("stacks", key), f"its stacks are {listed}"))
+    found += _together_findings(policy, shape)
     found += _signal_findings(policy, shape)
     found += _skip_findings(policy, shape)
     full = {stack: policy.for_stack(stack.transformer, stack.name).compute for stack in shape.stacks}
@@ -96,6 +99,25 @@ def _fit_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
         )
         hint = f"front and back together must be at most {stack.blocks - 1}"
         found.append(Diagnostic("too-many-blocks", message, policy.place(*asked, "compute"), hint))
+    return found
+
+
+def _together_findings(policy: Policy, shape: ModelShape) -> list[Diagnostic]:
+    """Repeat the checks of meaning for stacks under several entries, which meet only here where their globs overlap."""
+    found = []
+    for stack in shape.stacks:
+        resolved = policy.for_stack(stack.transformer, stack.name)
+        together = f", on {stack.qualified} with all that is said of it"
+        for message, hint in wrong_back(resolved.compute):
+            span = policy.place(*_set_by(policy, stack, "compute"), "compute")
+            found.append(Diagnostic("back-blocks", message + together, span, hint))
+        if sum(matches_stack(key, stack.transformer, stack.name) for key, _ in policy.stacks) < 2:
+            continue
+        predict, default = resolved.predict, Predict()
+        said = [a.name for a in fields(Predict) if getattr(predict, a.name) != getattr(default, a.name)]
+        for path, message, hint in (*of_the_middle(resolved), *unread(predict.method, said)):
+            span = policy.place(*_set_by(policy, stack, "predict"), *path)
+            found.append(Diagnostic("no-effect", message + together, span, hint))
     return found
 
 

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from cachedsl.diagnostics import Diagnostic, PolicyError, Span, in_file_order
 from cachedsl.policy.beside import beside
 from cachedsl.policy.checks import CHECKS, Subject
+from cachedsl.policy.checks.idle import idle_keys
 from cachedsl.policy.checks.masks import mask_findings
 from cachedsl.policy.merge import Tree, merge, without_nulls, write_out
 from cachedsl.policy.model import Origin, Policy
@@ -104,7 +105,13 @@ def _load(source: Source, file: _File) -> Policy:
         raise PolicyError(in_file_order(findings))
     tree = without_nulls(layer.tree)
     tree.pop("extends", None)
-    policy = to_policy(tree, _slug(Path(file.label).stem), Origin(file.label, layer.spans))
+    name, origin = _slug(Path(file.label).stem), Origin(file.label, layer.spans)
+    policy = to_policy(tree, name, origin)
+    inherited = [key for key in idle_keys(policy) if policy.place(*key.path).file != file.label]
+    for key, inner in (dropped for idle in inherited for dropped in idle.drops):
+        tree[key].pop(inner, None)
+    if inherited:
+        policy = to_policy(tree, name, origin)
     findings += (finding for check in CHECKS for finding in check(Subject(tree, policy)))
     if findings:
         raise PolicyError(in_file_order(findings))

@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 import attrs
 
-from cachedsl.policy.model import PREDICT_PARAMETERS, Predict, PresetName
-from cachedsl.policy.signal import SIGNAL_PARAMETERS, Signal
+from cachedsl.policy.model import Predict, PresetName
+from cachedsl.policy.signal import Signal
 
 Tree = dict[str, Any]
 
@@ -60,20 +60,32 @@ _SHORT: dict[str, tuple[str, ...]] = {
 _WHOLE = ("steps", "refresh")
 
 
-def merge(parent: Tree, child: Tree) -> Tree:
-    """Lay `child` over `parent`: mappings key by key; scalars, lists and masks replace; null removes."""
+def merge(parent: Tree, child: Tree, *, partial: bool = False) -> Tree:
+    """Lay `child` over `parent`: mappings key by key; scalars, lists and masks replace; null removes.
+
+    Another predictor or another tap begins anew, for the parent's parameters were chosen for the parent's. In what is
+    `partial`, an entry of `stacks`, a predictor without a method is that of the policy below it, not `copy`.
+    """
     merged = dict(parent)
     for key, value in child.items():
         below = parent.get(key)
         if isinstance(value, dict) and isinstance(below, dict) and key not in _WHOLE:
-            if key == "predict" and value.get("method") not in (None, below.get("method")):
-                below = {k: v for k, v in below.items() if k in PREDICT_PARAMETERS[value["method"]]}
-            if key == "signal" and value.get("tap") not in (None, below.get("tap")):
-                below = {k: v for k, v in below.items() if k in SIGNAL_PARAMETERS[value["tap"]]}
-            merged[key] = merge(below, value)
+            another = (key == "predict" and _another_method(below, value, partial)) or (
+                key == "signal" and value["tap"] != below.get("tap")
+            )
+            merged[key] = value if another else merge(below, value, partial=partial or key == "stacks")
         else:
             merged[key] = value
     return merged
+
+
+def _another_method(below: Tree, value: Tree, partial: bool) -> bool:
+    if "method" not in value:
+        return False
+    if partial and "method" not in below:
+        return True
+    default = Predict().method
+    return (value["method"] or default) != (below.get("method") or default)
 
 
 def without_nulls(tree: Tree) -> Tree:

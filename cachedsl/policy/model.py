@@ -274,12 +274,41 @@ class PartialWarmup:
 
 
 @frozen
+class PartialAccumulated:
+    limit: float
+    reset: Literal["on_compute", "never"] | Unset = UNSET
+
+
+@frozen
+class PartialDynamic:
+    relax: float | Unset = UNSET
+    max: float | Unset | None = UNSET
+
+
+@frozen
+class PartialPrune:
+    keep: tuple[int, ...] | Unset = UNSET
+    dynamic: PartialDynamic | Unset | None = UNSET
+    update_interval: int | Unset = UNSET
+
+
+def _as_partial(value: Any) -> Any:
+    """Turn a bound, or what is said of pruning, into the partial that sets all of it; anything else stays."""
+    if isinstance(value, Accumulated):
+        return PartialAccumulated(value.limit, value.reset)
+    if isinstance(value, Prune):
+        dynamic = None if value.dynamic is None else PartialDynamic(value.dynamic.relax, value.dynamic.max)
+        return PartialPrune(value.keep, dynamic, value.update_interval)
+    return value
+
+
+@frozen
 class PartialReuse:
     threshold: float | Always | Unset = UNSET
     signal: Signal | Unset = field(default=UNSET, converter=as_signal)
     max_total: int | Unset | None = UNSET
     max_continuous: int | Unset | None = UNSET
-    max_accumulated: Accumulated | Unset | None = UNSET
+    max_accumulated: PartialAccumulated | Unset | None = field(default=UNSET, converter=_as_partial)
 
 
 @frozen
@@ -310,10 +339,18 @@ class StackOverride:
     predict: PartialPredict | Unset = UNSET
     steps: Mask | Unset | None = UNSET
     refresh: Refresh | Unset | None = UNSET
-    prune: Prune | Unset | None = UNSET
+    prune: PartialPrune | Unset | None = field(default=UNSET, converter=_as_partial)
 
 
-_PARTIALS = (PartialCompute, PartialWarmup, PartialReuse, PartialPredict)
+_PARTIALS = (
+    PartialCompute,
+    PartialWarmup,
+    PartialReuse,
+    PartialPredict,
+    PartialAccumulated,
+    PartialDynamic,
+    PartialPrune,
+)
 T = TypeVar("T")
 
 
@@ -325,8 +362,19 @@ def overlay(base: T, partial: Any) -> T:
         if value is UNSET:
             continue
         nested = isinstance(value, _PARTIALS)
-        changes[attribute.name] = overlay(getattr(base, attribute.name), value) if nested else value
+        changes[attribute.name] = overlay(_below(getattr(base, attribute.name), value), value) if nested else value
     return attrs.evolve(base, **changes)  # type: ignore[misc]
+
+
+def _below(base: Any, partial: Any) -> Any:
+    """Return what `partial` is laid over: `base`, or the defaults where it is absent or of another predictor."""
+    if isinstance(partial, PartialPredict) and partial.method not in (UNSET, base.method):
+        return Predict()  # as with `extends`, the parameters were chosen for that predictor
+    if base is not None:
+        return base
+    if isinstance(partial, PartialAccumulated):
+        return Accumulated(partial.limit)
+    return Dynamic() if isinstance(partial, PartialDynamic) else Prune()
 
 
 @frozen(eq=False)

@@ -19,10 +19,10 @@ _NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
 _PARTS: tuple[tuple[str, str], ...] = (
     ("SCM", r"[01]+"),
     ("CFG", r"[01]"),
-    ("MC", r"\d{1,6}"),
-    ("W", r"\d{1,6}"),
-    ("I", r"\d{1,6}"),
-    ("M", r"\d{1,6}"),
+    ("MC", r"\d{1,7}"),
+    ("W", r"\d{1,7}"),
+    ("I", r"\d{1,7}"),
+    ("M", r"\d{1,7}"),
     ("R", _NUMBER),
     ("T", r"\d{1,2}(?:O\d{1,2})?"),
     ("S", ""),
@@ -68,9 +68,11 @@ def _build(text: str, compute: Compute, found: dict[str, tuple[str, int]]) -> Po
         raise _error(text, found["S"][1], "`S` and `R` contradict each other", "static reuse measures nothing")
     if number("I", int, 1) == 0:
         raise _error(text, found["I"][1], "a warmup interval is at least 1", None)
+    for letters in ("W", "I", "M", "MC", "R"):
+        if number(letters, float, 0) > MAX_NUMBER:
+            what = "threshold" if letters == "R" else "number"
+            raise _error(text, found[letters][1], f"a {what} is at most {MAX_NUMBER}", None)
     threshold: Any = "always" if "S" in found else number("R", float, 0.08)
-    if threshold != "always" and threshold > MAX_NUMBER:
-        raise _error(text, found["R"][1], f"a threshold is at most {MAX_NUMBER}", None)
     mask = found.get("SCM")
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower())
     policy = Policy(
@@ -125,7 +127,8 @@ def to_notation(policy: Policy) -> str:
 
 
 def _inexpressible(policy: Policy) -> list[str]:
-    reuse = policy.reuse
+    reuse, warmup = policy.reuse, policy.warmup
+    numbers = (warmup.steps, warmup.interval, reuse.max_total, reuse.max_continuous, reuse.threshold)
     facts = {
         "tail": policy.tail != 0,
         "refresh": policy.refresh is not None,
@@ -141,10 +144,13 @@ def _inexpressible(policy: Policy) -> list[str]:
         "a mask that is no bit string": policy.steps is not None and not isinstance(policy.steps, BitMask),
         "a static mask": policy.steps is not None and policy.steps.otherwise == "static",
         "more than 4 digits of blocks": max(policy.compute.front, policy.compute.back) > 9999,
+        f"a number above {MAX_NUMBER}": any(
+            number not in (None, "always") and not float(number) <= MAX_NUMBER for number in numbers
+        ),
         f"predict {policy.predict.method} with these parameters": policy.predict
         not in (
             Predict(),
-            Predict("taylor", policy.predict.order),
+            Predict("taylor", min(policy.predict.order, 10)),
         ),
     }
     return [name for name, lost in facts.items() if lost]

@@ -42,32 +42,48 @@ def _validator(kind: Kind) -> Any:
 
 def shape_findings(root: Node, kind: Kind = "policy") -> Iterator[Diagnostic]:
     """Yield what the tree under `root` has that the schema does not allow, or lacks that it requires."""
+    said = set()
     for error in _validator(kind).iter_errors(root.plain()):
-        yield from _translate(error, root, load_schema(kind).get("$defs", {}))
-    yield from _too_large((), root)
+        for finding in _translate(error, root, load_schema(kind).get("$defs", {})):
+            said.add(finding.span)
+            yield finding
+    yield from (finding for finding in _beyond_use((), root) if finding.span not in said)
 
 
-def _too_large(path: tuple[str, ...], node: Node) -> Iterator[Diagnostic]:
-    """Yield the numbers beyond any use, before one of them is taken for a count of steps to write out."""
+def _beyond_use(path: tuple[str, ...], node: Node) -> Iterator[Diagnostic]:
+    """Yield the numbers beyond any use, before one of them is taken for a count of steps to write out.
+
+    YAML can say `.nan` and `.inf`, which the schema's bounds let pass: no comparison with them means anything.
+    """
     value = node.value
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _too_large((*path, key), inner)
+            yield from _beyond_use((*path, key), inner)
     elif isinstance(value, list):
-        for inner in value:
-            yield from _too_large(path, inner)
-    elif isinstance(value, int | float) and value > MAX_NUMBER and value != math.inf:
+        for index, inner in enumerate(value):
+            yield from _beyond_use((*path, str(index)), inner)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield _not_finite(path, node)
+    elif isinstance(value, int | float) and value > MAX_NUMBER:
         message = f"{dotted(path)}: expected a number up to {MAX_NUMBER}, got {describe(node)}"
         yield Diagnostic("bad-value", message, node.span)
 
 
+def _not_finite(path: tuple[str, ...], node: Node) -> Diagnostic:
+    message = f"{dotted(path)}: expected a finite number, got {describe(node)}"
+    return Diagnostic("not-finite", message, node.span, "write a number, or leave the key out for its default")
+
+
 def _translate(error: Any, root: Node, parts: dict[str, Any]) -> Iterator[Diagnostic]:
-    """Turn one of jsonschema's errors (a `ValidationError`) into findings; of a choice, follow the mapping's branch."""
+    """Turn one of jsonschema's errors (a `ValidationError`) into findings.
+
+    Of a choice, follow the branch that is a mapping where a mapping was written, or a list where a list was.
+    """
     path = tuple(str(step) for step in error.absolute_path)
     node = find(root, tuple(error.absolute_path))
     if error.validator in ("oneOf", "anyOf"):
-        within = [inner for inner in error.context or () if _is_mapping_branch(error, inner)]
-        if within and isinstance(error.instance, dict):
+        within = [inner for inner in error.context or () if _is_written_branch(error, inner, parts)]
+        if within:
             for inner in within:
                 yield from _translate(inner, root, parts)
             return
@@ -82,6 +98,14 @@ def _translate(error: Any, root: Node, parts: dict[str, Any]) -> Iterator[Diagno
             if key not in allowed:
                 yield _unknown_key(key, path, node, allowed)
         return
+    if error.validator == "uniqueItems" and isinstance(node.value, list):
+        seen: list[Any] = []
+        for index, item in enumerate(node.value):
+            if item.plain() in seen:
+                message = f"{dotted((*path, str(index)))}: {describe(item)} stands twice"
+                yield Diagnostic("bad-value", message, item.span, "keep one of the two")
+            seen.append(item.plain())
+        return
     if error.validator == "required":
         for key in error.validator_value:
             if key not in error.instance:
@@ -90,9 +114,10 @@ def _translate(error: Any, root: Node, parts: dict[str, Any]) -> Iterator[Diagno
     yield _bad_value(path, node, error, parts)
 
 
-def _is_mapping_branch(error: Any, inner: Any) -> bool:
+def _is_written_branch(error: Any, inner: Any, parts: dict[str, Any]) -> bool:
     branch: dict[str, Any] = error.validator_value[inner.schema_path[0]]
-    return branch.get("type") == "object"
+    branch = parts[branch["$ref"].rsplit("/", 1)[1]] if "$ref" in branch else branch
+    return isinstance(error.instance, {"object": dict, "array": list}.get(str(branch.get("type")), ()))
 
 
 def find(root: Node, path: tuple[str | int, ...]) -> Node:
@@ -119,6 +144,9 @@ def _missing_key(key: str, path: tuple[str, ...], node: Node, schema: dict[str, 
 
 
 def _bad_value(path: tuple[str, ...], node: Node, error: Any, parts: dict[str, Any]) -> Diagnostic:
+    bound = error.validator in ("maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum")
+    if bound and isinstance(error.instance, float) and not math.isfinite(error.instance):
+        return _not_finite(path, node)
     title = _title(error.schema, parts)
     hint = None
     if path[-1:] in (("steps",), ("bits",)) and re.fullmatch("[01]+", node.text):
@@ -140,7 +168,7 @@ def describe(node: Node) -> str:
     if isinstance(node.value, dict):
         return "a mapping"
     if isinstance(node.value, list):
-        return "a list"
+        return f"a list of {len(node.value)}" if node.value else "an empty list"
     if node.value is None:
         return "nothing"
     text = node.text if len(node.text) <= 40 else f"{node.text[:37]}..."

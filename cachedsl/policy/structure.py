@@ -20,8 +20,11 @@ from cachedsl.policy.model import (
     EveryMask,
     Mask,
     Origin,
+    PartialAccumulated,
     PartialCompute,
+    PartialDynamic,
     PartialPredict,
+    PartialPrune,
     PartialReuse,
     PartialWarmup,
     Policy,
@@ -68,7 +71,7 @@ def to_override(partial: Tree) -> StackOverride:
         elif key == "warmup":
             fields[key] = PartialWarmup(**_partial(_counts(value), Warmup()))
         elif key == "reuse":
-            fields[key] = PartialReuse(**_partial(_reuse(value), Reuse()))
+            fields[key] = _partial_reuse(value)
         elif key == "predict":
             fields[key] = PartialPredict(**_partial(_predict(value), Predict()))
         elif key == "steps":
@@ -76,7 +79,7 @@ def to_override(partial: Tree) -> StackOverride:
         elif key == "refresh":
             fields[key] = _refresh(value)
         elif key == "prune":
-            fields[key] = _prune(value)
+            fields[key] = _partial_prune(value)
         else:
             fields[key] = int(value)
     return StackOverride(**fields)
@@ -98,6 +101,29 @@ def _whole_default(key: str) -> Any:
 
 def _partial(values: Tree, defaults: Any) -> Tree:
     return {key: getattr(defaults, key) if value is None else value for key, value in values.items()}
+
+
+def _partial_reuse(tree: Tree) -> PartialReuse:
+    fields = _partial(_reuse(tree), Reuse())
+    bound = tree.get("max_accumulated")
+    if bound is not None:
+        reset: Any = (bound["reset"] or "on_compute") if "reset" in bound else UNSET
+        fields["max_accumulated"] = PartialAccumulated(float(bound["limit"]), reset)
+    return PartialReuse(**fields)
+
+
+def _partial_prune(tree: Tree) -> PartialPrune:
+    converters: dict[str, Callable[[Any], Any]] = {"keep": _indices, "dynamic": _partial_dynamic}
+    fields: Tree = {
+        key: None if value is None else converters.get(key, int)(value)
+        for key, value in _partial(tree, Prune()).items()
+    }
+    return PartialPrune(**fields)
+
+
+def _partial_dynamic(tree: Tree) -> PartialDynamic:
+    fields: Tree = {key: None if value is None else float(value) for key, value in _partial(tree, Dynamic()).items()}
+    return PartialDynamic(**fields)
 
 
 def _compute(tree: Tree) -> Tree:

@@ -9,7 +9,7 @@ import pytest
 
 from cachedsl import PolicyError, load_policy
 from cachedsl.diagnostics import Diagnostic
-from cachedsl.machine.compile import compile_policy
+from cachedsl.machine.compile import check_fit, compile_policy
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.policy.load import check_file, parse_policy
 from cachedsl.source import MAX_BYTES
@@ -40,6 +40,8 @@ NOTATIONS = {
     "F0B0_R0.1": "<notation>:1:1: error[notation]: `F0B0_R0.1`: F0 has no front block whose movement could be measured "
     "(compute at least F1, or add S)",
     "F8B0_T11": "<notation>:1:6: error[notation]: `F8B0_T11`: order 11 is above 10",
+    "F8B0_W1000001": "<notation>:1:6: error[notation]: `F8B0_W1000001`: a number is at most 1000000",
+    "F8B0_W8_MC9999999": "<notation>:1:9: error[notation]: `F8B0_W8_MC9999999`: a number is at most 1000000",
     "F8B0_T2O3": "<notation>:1:6: error[notation]: `F8B0_T2O3`: before O<order>, T is 0 or 1",
 }
 
@@ -163,6 +165,43 @@ def test_overrides_that_only_together_leave_the_signal_without_a_front() -> None
         "transformer.double_blocks has none under F0 (compute at least F1, take a signal that is there before "
         "(`block_input`, `modulated_input`, ...), or reuse without measuring (`threshold: always`))"
     )
+
+
+TOGETHER = {
+    "'single*': {compute: {back: 2, back_blocks: [0], back_threshold: 0.1}}\n  '*e_blocks': {compute: {back_threshold: null}}":
+    "p.yaml:4:26: error[back-blocks]: compute: `back_blocks` has no effect without `back_threshold`, on "
+    "transformer.single_blocks with all that is said of it (back_blocks lists the back blocks that always run, "
+    "back_threshold decides over the others)",
+    "'single*': {compute: {back: 4, back_blocks: [3], back_threshold: 0.1}}\n  '*gle_blocks': {compute: {back: 2}}":
+    "p.yaml:4:28: error[back-blocks]: compute.back_blocks: 3 is not in the back, which has 2 blocks, on "
+    "transformer.single_blocks with all that is said of it (indices count from 0 within the back)",
+    "'single*': {prune: {}}\n  '*e_blocks': {predict: probe_gain}":
+    "p.yaml:4:26: error[no-effect]: predict.method: `probe_gain` goes by what the front blocks show of the middle as a "
+    "whole, which `prune` has not, on transformer.single_blocks with all that is said of it (take another predictor)",
+    "'single*': {prune: {}}\n  '*e_blocks': {predict: {repay: 0.5}}":
+    "p.yaml:4:34: error[no-effect]: predict.repay: what is paid back is what the middle as a whole was off by, which "
+    "`prune` has not, on transformer.single_blocks with all that is said of it (leave it out here)",
+    "'*le_blocks': {predict: {method: foca, horizon: 2}}\n  's*': {predict: taylor}\n  '*e_blocks': {warmup: 2}": None,
+    "'*': {predict: taylor}\n  'single*': {predict: {horizon: 2}}\n  '*e_blocks': {predict: copy}": None,
+    "'*': {predict: taylor}\n  'single_*': {predict: {horizon: 2}}\n  '*blocks': {predict: copy}":
+    "p.yaml:4:35: error[no-effect]: predict.horizon: `copy` has no horizon, so this has no effect, on "
+    "transformer.single_blocks with all that is said of it (it belongs to taylor, newton, hermite, foca, dmd, probe_gain; "
+    "leave it out here)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TOGETHER)
+def test_overlapping_globs_are_judged_together_where_they_meet_a_stack(text: str) -> None:
+    """On loading nobody knows that both match `single_blocks`; the machine must not be the one that finds out."""
+    policy = parse_policy(f"version: 1\nstacks:\n  {text}\n", "p.yaml")
+    shape = ModelShape([StackShape("double_blocks", 19), StackShape("single_blocks", 38)])
+    if TOGETHER[text] is None:
+        compile_policy(policy, shape, 10)
+        return
+    for fit in (lambda: check_fit(policy, shape), lambda: compile_policy(policy, shape, 10)):
+        with pytest.raises(PolicyError) as caught:
+            fit()
+        assert str(caught.value) == TOGETHER[text]
 
 
 def test_every_code_has_a_case() -> None:

@@ -30,6 +30,19 @@ def test_numbers_beyond_any_use_are_refused(key: str, value: str) -> None:
     assert "error[bad-value]" in findings(text)
 
 
+def test_a_number_that_is_none_is_named_once_and_only_where_a_number_is_expected() -> None:
+    assert findings("name: .inf") == (
+        "p.yaml:2:7: error[bad-value]: name: expected a name of lower-case letters, digits, `-`, `_` and `.`, got `.inf`"
+    )
+    said = findings("predict: {method: dmd, ridge: -.inf, rank: .nan}\ncompute: {back_threshold: .inf}").splitlines()
+    assert [line.split("]")[0].split()[1] for line in said] == [
+        "error[not-finite",
+        "error[bad-value",
+        "error[not-finite",
+    ]
+    assert "error[bad-value]" in findings(f"compute: {{back_threshold: {'9' * 400}}}")
+
+
 def test_a_mapping_where_none_is_expected() -> None:
     expected = (
         "p.yaml:2:20: error[bad-value]: reuse.threshold: expected a finite number of at least 0, or `always`, got"

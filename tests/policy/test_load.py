@@ -180,6 +180,90 @@ def test_extends_takes_bundled_policies_and_another_method_drops_the_parameters(
     assert parse_policy("version: 1\nextends: f8b0.yaml").reuse.threshold == 0.08
 
 
+TAYLOR = "{method: taylor, order: 3, target: hidden_states, repay: 1, clock: sigma}"
+PREDICTORS = {
+    "{method: newton}": Predict("newton"),
+    "{method: newton, order: 2}": Predict("newton", 2),
+    "{method: null}": Predict(),
+    "{repay: null}": Predict("taylor", 3, target="hidden_states", clock="sigma"),
+    "{method: taylor, order: 2}": Predict("taylor", 2, target="hidden_states", repay=1.0, clock="sigma"),
+    "newton": Predict("newton"),
+}
+
+
+@pytest.mark.parametrize("text", PREDICTORS)
+def test_another_method_begins_anew_over_a_parent_and_over_the_policy_of_a_stack(tree: Path, text: str) -> None:
+    """What was chosen for one predictor says nothing of another, even where both read it."""
+    (tree / "a.yaml").write_text(f"version: 1\npredict: {TAYLOR}\nstacks: {{x: {{predict: {TAYLOR}}}}}\n")
+    (tree / "b.yaml").write_text(f"version: 1\nextends: a.yaml\npredict: {text}\nstacks: {{x: {{predict: {text}}}}}\n")
+    child = load_policy(tree / "b.yaml")
+    assert child.predict == PREDICTORS[text]
+    assert child.for_stack("t", "x").predict == PREDICTORS[text]
+    stack = read(f"predict: {TAYLOR}\nstacks: {{x: {{predict: {text}}}}}").for_stack("t", "x")
+    assert stack.predict == PREDICTORS[text]
+
+
+def test_a_method_over_a_parent_s_entry_that_left_it_open(tree: Path) -> None:
+    (tree / "a.yaml").write_text("version: 1\npredict: taylor\nstacks: {x: {predict: {order: 3}}}\n")
+    (tree / "b.yaml").write_text("version: 1\nextends: a.yaml\nstacks: {x: {predict: {method: copy}}}\n")
+    assert load_policy(tree / "b.yaml").for_stack("t", "x").predict == Predict()
+
+
+def test_another_tap_of_a_bundled_policy_leaves_its_coefficients_behind(tree: Path) -> None:
+    (tree / "a.yaml").write_text(
+        "version: 1\nextends: teacache-flux\nreuse: {signal: {tap: filtered_latent, stride: 2}}\n"
+    )
+    assert load_policy(tree / "a.yaml").reuse.signal == attrs.evolve(SIGNALS["filtered_latent"], stride=2)
+
+
+def test_stacks_are_laid_over_the_policy_key_by_key_down_to_the_last_mapping() -> None:
+    policy = read(
+        "reuse: {max_accumulated: {limit: 1, reset: never}}\n"
+        "prune: {dynamic: {relax: 2, max: 1}, keep: [9], update_interval: 2}\n"
+        "stacks:\n  a: {reuse: {max_accumulated: {limit: 2}}, prune: {keep: [1]}}\n"
+        "  b: {reuse: {max_accumulated: 3}, prune: {dynamic: {relax: null}}}\n"
+        "  c: {reuse: {max_accumulated: null}, prune: {dynamic: null, keep: null}}\n  d: {prune: null}\n  e: {prune: {}}\n"
+    )
+    stacks = {name: policy.for_stack("t", name) for name in "abcde"}
+    assert [stacks[name].reuse.max_accumulated for name in "abc"] == [
+        Accumulated(2.0, "never"), Accumulated(3.0, "on_compute"), None,
+    ]  # fmt: skip
+    assert [stacks[name].prune for name in "abcde"] == [
+        Prune((1,), Dynamic(2.0, 1.0), 2), Prune((9,), Dynamic(1.25, 1.0), 2), Prune((), None, 2), None, policy.prune,
+    ]  # fmt: skip
+    absent = read("stacks: {x: {prune: {dynamic: {max: 1}}, reuse: {max_accumulated: {limit: 2}}}}").for_stack("t", "x")
+    assert (absent.prune, absent.reuse.max_accumulated) == (Prune((), Dynamic(1.25, 1.0)), Accumulated(2.0))
+    assert policy.expand() == policy
+
+
+IDLE = {
+    "compute: {back: 2, back_blocks: [0], back_threshold: 0.1}": "compute: {back_blocks: [0, 1]}",
+    "predict: {method: taylor, repay: 0.5}": "predict: {streams: [encoder]}",
+    "cfg: {mode: separate, order: uncond_first}": "cfg: {mode: fused}",
+    "prune: {dynamic: {}}": "reuse: {threshold: always}",
+    "prune: {dynamic: {relax: 2}}": "steps: {every: 2, otherwise: static}",
+    "prune: {dynamic: {max: 0.2}}": "reuse: {threshold: 0.3}",
+}
+
+
+@pytest.mark.parametrize("parent", IDLE)
+def test_what_is_inherited_may_lose_its_effect_but_what_is_written_may_not(tree: Path, parent: str) -> None:
+    """The child's author wrote nothing wrong; what the child means is then written without the idle key."""
+    (tree / "a.yaml").write_text(f"version: 1\n{parent}\n")
+    (tree / "b.yaml").write_text(f"version: 1\nextends: a.yaml\n{IDLE[parent]}\n")
+    child = load_policy(tree / "b.yaml")
+    assert child.expand() == child
+    (tree / "c.yaml").write_text(f"version: 1\nextends: b.yaml\n{parent}\n")
+    if parent.startswith(("prune", "predict")):
+        (finding,) = check_file(tree / "c.yaml", "c.yaml")
+        assert (finding.code, finding.span.file) == ("no-effect", "c.yaml")
+
+
+def test_a_key_that_a_stack_gives_an_effect_has_one() -> None:
+    policy = read("reuse: {threshold: always}\nprune: {dynamic: {}}\nstacks: {x: {reuse: {threshold: 0.1}}}")
+    assert policy.for_stack("t", "x").prune == Prune((), Dynamic())
+
+
 def test_extends_stays_inside_the_tree_even_through_a_link(tree: Path, tmp_path_factory: Any) -> None:
     outside = tmp_path_factory.mktemp("outside") / "secret.yaml"
     outside.write_text("version: 1\n")
@@ -242,6 +326,29 @@ def test_notation_says_what_the_policy_is_or_raises(policy: Policy) -> None:
 )  # fmt: skip
 def test_published_notation(text: str, expected: Policy) -> None:
     assert attrs.evolve(load_policy(text), name="policy") == expected
+
+
+@pytest.mark.parametrize("count", [0, 999_999, 1_000_000])
+def test_notation_reads_every_count_that_it_writes(count: int) -> None:
+    policy = Policy(warmup=Warmup(count, max(count, 1)), reuse=Reuse(count, max_total=count or None))
+    again = Policy.from_notation(policy.notation)
+    assert attrs.evolve(again, name=policy.name) == policy
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy(warmup=Warmup(1_000_001)),
+        Policy(warmup=Warmup(8, 1_000_001)),
+        Policy(reuse=Reuse(max_total=1_000_001)),
+        Policy(reuse=Reuse(max_continuous=1_000_001)),
+        Policy(reuse=Reuse(1e17)),
+        Policy(reuse=Reuse(float("nan"))),
+    ],
+)
+def test_notation_writes_no_number_that_it_would_not_read(policy: Policy) -> None:
+    with pytest.raises(CachedslError, match="notation cannot express a number above 1000000"):
+        _ = policy.notation
 
 
 def test_every_bundled_policy_loads_and_names_itself() -> None:

@@ -1,12 +1,17 @@
-"""A key without an effect is an error: it misleads its reader."""
+"""A parameter that nothing reads is an error: it misleads its reader."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 
 from cachedsl.diagnostics import Diagnostic
 from cachedsl.policy.checks.base import Findings, Subject
 from cachedsl.policy.merge import Tree
-from cachedsl.policy.model import PREDICT_PARAMETERS
+from cachedsl.policy.model import PREDICT_PARAMETERS, StackPolicy
 from cachedsl.policy.signal import SIGNAL_PARAMETERS
+
+Without = tuple[tuple[str, ...], str, str]
+"""A key without an effect: its path, what is said of it, and the way out."""
 
 
 def check(subject: Subject) -> Findings:
@@ -21,33 +26,33 @@ def check(subject: Subject) -> Findings:
             )
         elif signal is not None:
             yield from _signal(subject, path, signal, meant.reuse.signal.tap)
-        if meant.prune is not None and meant.predict.method == "probe_gain":
-            yield Diagnostic(
-                "no-effect",
-                "predict.method: `probe_gain` goes by what the front blocks show of the middle as a whole, which "
-                "`prune` has not",
-                subject.span(*path, "predict"),
-                "take another predictor",
-            )
-        if meant.prune is not None and meant.predict.repay:
-            yield Diagnostic(
-                "no-effect",
-                "predict.repay: what is paid back is what the middle as a whole was off by, which `prune` has not",
-                subject.span(*path, "predict", "repay"),
-                "leave it out here",
-            )
-        written = tree.get("predict") or {}
-        method = meant.predict.method
-        for key, value in written.items():
-            if key == "method" or value is None or key in PREDICT_PARAMETERS[method]:
-                continue
-            readers = ", ".join(name for name, keys in PREDICT_PARAMETERS.items() if key in keys)
-            yield Diagnostic(
-                "no-effect",
-                f"predict.{key}: `{method}` has no {key}, so this has no effect",
-                subject.span(*path, "predict", key),
-                f"it belongs to {readers}; leave it out here",
-            )
+        for within, message, hint in of_the_middle(meant):
+            yield Diagnostic("no-effect", message, subject.span(*path, *within), hint)
+        written = {key: value for key, value in (tree.get("predict") or {}).items() if value is not None}
+        for within, message, hint in unread(meant.predict.method, written):
+            yield Diagnostic("no-effect", message, subject.span(*path, *within), hint)
+
+
+def of_the_middle(meant: StackPolicy) -> Iterator[Without]:
+    """Yield which keys of `predict` go by the middle as a whole where there is none."""
+    if meant.prune is None:
+        return
+    if meant.predict.method == "probe_gain":
+        message = "predict.method: `probe_gain` goes by what the front blocks show of the middle as a whole, which "
+        yield ("predict",), message + "`prune` has not", "take another predictor"
+    if meant.predict.repay:
+        message = "predict.repay: what is paid back is what the middle as a whole was off by, which `prune` has not"
+        yield ("predict", "repay"), message, "leave it out here"
+
+
+def unread(method: str, parameters: Iterable[str]) -> Iterator[Without]:
+    """Yield which of the predictor's `parameters` its method does not read."""
+    for key in parameters:
+        if key == "method" or key in PREDICT_PARAMETERS[method]:
+            continue
+        readers = ", ".join(name for name, keys in PREDICT_PARAMETERS.items() if key in keys)
+        message = f"predict.{key}: `{method}` has no {key}, so this has no effect"
+        yield ("predict", key), message, f"it belongs to {readers}; leave it out here"
 
 
 def _signal(subject: Subject, path: tuple[str, ...], written: Tree, tap: str) -> Findings:
