@@ -22,14 +22,36 @@ class Form:
     """How one block returned its streams: a bare tensor, or a tuple in which some places may be None."""
 
     is_tuple: bool
-    absent: frozenset[Stream] = frozenset()
+    dtypes: Mapping[Stream, torch.dtype | None]
 
 
 @lru_cache(maxsize=512)
 def _positions(block_class: type) -> Mapping[str, int]:
-    """Return the position of every parameter of `forward`, without `self`."""
+    """Return the position of every named parameter of `forward`, without `self`."""
     forward: Any = block_class.forward  # type: ignore[attr-defined]
-    return {name: place for place, name in enumerate(list(inspect.signature(forward).parameters)[1:])}
+    parameters = list(inspect.signature(forward).parameters.values())[1:]
+    named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return {name: place for place, name in enumerate(named)}
+
+
+_WRAPPED = ("_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module", "module")
+"""Where torch.compile, checkpointing, FSDP and others keep the module that they hand all arguments on to."""
+
+
+def _unwrapped(block: Any) -> Any:
+    """Return the block in its wrappers: the first module whose `forward` names arguments; `block` if there is none."""
+    inside = block
+    while not _positions(inside.__class__):
+        held = (inside._modules.get(name) for name in _WRAPPED)
+        inside = next((module for module in held if module is not None), None)
+        if inside is None:
+            return block
+    return inside
+
+
+def _places(block: Any) -> Mapping[str, int]:
+    """Return the position of every argument of a block, by name."""
+    return _positions(block.__class__) or _positions(_unwrapped(block).__class__)
 
 
 @define(eq=False)
@@ -42,6 +64,7 @@ class BlockIO:
         label: the list's name, for messages.
         between: what becomes of what the loop does between blocks; see `StackAdapter`.
         forms: the output form of every block seen so far, by index.
+        writes: whether blocks write into what enters a unit, by the index of the unit's first block, as seen.
         in_place: whether the loop writes into what blocks return; None until a computed unit of the run has shown it.
     """
 
@@ -51,6 +74,7 @@ class BlockIO:
     modulated: ModulatedInput | None = None
     between: Literal["apply", "reuse", "keep"] = "apply"
     forms: dict[int, Form] = field(factory=dict)
+    writes: dict[int, bool] = field(factory=dict)
     in_place: bool | None = None
     _outputs: Streams = field(factory=dict)
 
@@ -70,7 +94,7 @@ class BlockIO:
             if name in kwargs:
                 value = kwargs[name]
             else:
-                place = _positions(block.__class__).get(name)
+                place = _places(block).get(name)
                 if place is None:
                     raise self._mismatch(index, block, f"takes `{name}`", "its forward has no argument of that name")
                 value = args[place] if place < len(args) else None
@@ -87,7 +111,7 @@ class BlockIO:
             if spec.argument is not None:
                 value = self._argument(spec.argument, block, args, kwargs)
             else:
-                module = block.get_submodule(spec.module)
+                module = _unwrapped(block).get_submodule(spec.module)
                 given = {name: self._argument(source, block, args, kwargs) for name, source in spec.arguments.items()}
                 value = module(**given)
                 value = value if spec.output is None else value[spec.output]
@@ -100,7 +124,7 @@ class BlockIO:
     def _argument(self, name: str, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if name in kwargs:
             return kwargs[name]
-        place = _positions(block.__class__).get(name)
+        place = _places(block).get(name)
         if place is None:
             raise KeyError(f"its forward has no argument `{name}`")
         return args[place] if place < len(args) else None
@@ -128,8 +152,8 @@ class BlockIO:
         streams: Streams = dict(zip(names, parts, strict=True))
         if streams["hidden"] is None:
             raise self._mismatch(index, block, declared, _describe(output))
-        absent = frozenset(name for name, part in streams.items() if part is None)
-        self.forms[index] = Form(not isinstance(output, torch.Tensor), absent)
+        dtypes = {name: None if part is None else part.dtype for name, part in streams.items()}
+        self.forms[index] = Form(not isinstance(output, torch.Tensor), dtypes)
         self._outputs = streams
         return streams
 
@@ -138,11 +162,17 @@ class BlockIO:
         return index in self.forms
 
     def wrap(self, index: int, streams: Streams) -> Any:
-        """Return `streams` as block `index` itself would."""
+        """Return `streams` as block `index` itself would: in its form, and each in the dtype that it had."""
         form = self.forms[index]
-        if not form.is_tuple:
-            return streams["hidden"]
-        return tuple(None if name in form.absent else streams.get(name) for name in self.pattern.outputs)
+        parts = tuple(_cast(streams.get(name), form.dtypes[name]) for name in self.pattern.outputs)
+        return parts if form.is_tuple else parts[0]
+
+    def writes_from(self, index: int) -> bool | None:
+        """Tell whether the unit that begins with block `index` writes into what enters it; None where none was seen."""
+        return self.writes.get(index)
+
+    def note_writes(self, index: int, found: bool) -> None:
+        self.writes[index] = found
 
     def forget_outputs(self) -> None:
         """Let go of the last block's output, at the end of a forward."""
@@ -150,7 +180,7 @@ class BlockIO:
 
     def _mismatch(self, index: int, block: Any, declared: str, came: str) -> PatternMismatch:
         return PatternMismatch(
-            f"{self.label}[{index}] ({type(block).__name__}): the adapter declares pattern {self.pattern.name}, "
+            f"{self.label}[{index}] ({block.__class__.__name__}): the adapter declares pattern {self.pattern.name}, "
             f"which {declared}, but what came is {came}; correct the pattern in the adapter"
         )
 
@@ -189,6 +219,12 @@ class ChainIO:
     def wrap(self, index: int, streams: Streams) -> Any:
         return self._parts[index].wrap(self._local(index), streams)
 
+    def writes_from(self, index: int) -> bool | None:
+        return self._parts[index].writes_from(self._local(index))
+
+    def note_writes(self, index: int, found: bool) -> None:
+        self._parts[index].note_writes(self._local(index), found)
+
     @property
     def in_place(self) -> bool | None:
         return True if any(io.in_place for io in self._parts) else self._parts[0].in_place
@@ -204,6 +240,11 @@ class ChainIO:
 
     def _local(self, index: int) -> int:
         return index - self._starts[index]
+
+
+def _cast(stream: torch.Tensor | None, dtype: torch.dtype | None) -> torch.Tensor | None:
+    """Return a stream in `dtype`; None where the block returned none."""
+    return None if stream is None or dtype is None else stream.to(dtype)
 
 
 def _describe(value: Any) -> str:

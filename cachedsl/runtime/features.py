@@ -77,7 +77,8 @@ class UnitFeatures:
 
     def approximate(self, at: Position, entry: Streams, probe: torch.Tensor | None = None) -> Streams:
         """Return the streams that the unit would return at `at`: entry plus predicted residual, or predicted output."""
-        streams: Streams = dict(self.values)
+        # copies, for the next block may write into what it gets
+        streams: Streams = {stream: None if value is None else value.clone() for stream, value in self.values.items()}
         horizon = self.predict.horizon
         far = horizon is not None and at.step - self.last_step > horizon
         for stream, predictor in self.residuals.items():
@@ -91,6 +92,10 @@ class UnitFeatures:
             predicted = self.newest[stream] if far else predictor.predict(at.clock)
             streams[stream] = before + predicted if self.predict.target == "residual" else predicted.clone()
         return streams
+
+    def distrust(self) -> None:
+        """Let the next step count as one whose shapes have changed, so that what is held is not reused."""
+        self.shapes = {"hidden": None}
 
     def inside(self, index: int, entry: Streams) -> Streams:
         """Return what block `index` before the unit's last one would return: entry plus what it added when computed."""

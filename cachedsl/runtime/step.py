@@ -41,6 +41,23 @@ class StepFacts:
     mixing: Callable[[], tuple[float, float]] = lambda: (1.0, 0.0)
 
 
+@frozen
+class Held:
+    """Streams as they entered block `index`, to be compared with what its unit returns.
+
+    Attributes:
+        index: the block.
+        given: the tensors that came, and their versions.
+        streams: the same to go by, copies where the blocks may write into them.
+        copied: whether they are copies.
+    """
+
+    index: int
+    given: Mapping[Stream, tuple[torch.Tensor, int | None]]
+    streams: Streams
+    copied: bool
+
+
 class StackStep:
     """Answers the calls of one stack's blocks, in the order in which the model's loop makes them."""
 
@@ -57,7 +74,11 @@ class StackStep:
         self._io = io
         self._at = at
         self._blocks_run = 0
-        self._front_entry: torch.Tensor | None = None
+        self._exact = self._plan.policy.reuse.threshold == 0  # nothing will ever be reused, so nothing need be held
+        self._front: Held | None = None
+        self._probed: torch.Tensor | None = None
+        self._held: Held | None = None
+        self._spoilt = False
         self._front_exit: torch.Tensor | None = None
         self._unit: Unit | None = None
         self._decision: ComputeUnit | ReuseUnit | None = None
@@ -146,10 +167,12 @@ class StackStep:
         features = self._driver.features[unit.index]
         self._unit = unit
         self._entry = self._io.read(index, block, args, kwargs)
+        if self._probed is None:
+            self._probed = self._probe()
         self._now = None if features.meter is None else features.meter.look(self._view())
         if features.meter is not None and unit.kind == "middle":
             self._middle = (features.meter, self._now)
-        changed = features.shape_changed(self._entry)
+        changed = features.shape_changed(self._entry) or self._spoilt
         value = None
         actions = self._driver.feed(UnitReached(unit.index, changed))
         if any(isinstance(action, Measure) for action in actions):
@@ -158,6 +181,9 @@ class StackStep:
             actions = self._driver.feed(UnitMeasured(unit.index, measured))
             value = self._compared(unit, measured)
         self._decision = _decision(actions)
+        if isinstance(self._decision, ComputeUnit):
+            self._held = self._hold(index, self._entry)
+            self._entry = self._held.streams
         outcome: Literal["computed", "reused"] = "reused" if isinstance(self._decision, ReuseUnit) else "computed"
         self._records.append(UnitRecord(unit.index, outcome, self._decision.reason, value))
 
@@ -184,7 +210,7 @@ class StackStep:
         return StepView(
             self._at.step,
             entry,
-            self._front_entry,
+            None if self._front is None else self._front.streams["hidden"],
             self._front_exit,
             self._modulated,
             self._facts.model_input,
@@ -193,11 +219,26 @@ class StackStep:
 
     def _probe(self) -> torch.Tensor | None:
         """Return what the front blocks added, where the predictor goes by it."""
-        if self._plan.policy.predict.method != "probe_gain":
+        if self._plan.policy.predict.method != "probe_gain" or self._exact:
             return None
-        assert self._front_entry is not None, "the checks have seen that there is a front block"
+        assert self._front is not None, "the checks have seen that there is a front block"
         assert self._front_exit is not None, "the front blocks run before the first unit"
-        return (self._front_exit - self._front_entry).detach()
+        return (self._front_exit - self._front.streams["hidden"]).detach()  # type: ignore[operator]
+
+    def _hold(self, index: int, streams: Streams) -> Held:
+        """Keep what enters block `index`, copied unless it has been seen that nothing writes into it."""
+        copied = not self._exact and self._io.writes_from(index) is not False
+        given = {name: (t, version_of(t)) for name, t in streams.items() if t is not None}
+        safe = {name: None if t is None else t.detach().clone() for name, t in streams.items()} if copied else streams
+        return Held(index, given, safe, copied)
+
+    def _let_go(self, held: Held) -> None:
+        """Learn whether what `held` holds was written into; where that comes as a surprise, this step is no anchor."""
+        if self._exact or self._io.writes_from(held.index):
+            return
+        written = any(_written(now, version, held.streams[name]) for name, (now, version) in held.given.items())
+        self._io.note_writes(held.index, written)
+        self._spoilt |= written and not held.copied
 
     def _run(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         streams = self._io.read(index, block, args, kwargs)
@@ -205,12 +246,14 @@ class StackStep:
         if self._unit is not None and self._last >= self._unit.start and self._io.applies_between(index):
             self._note_work(streams)
         if index == 0 and self._plan.taps_front:
-            self._front_entry = streams["hidden"]
+            self._front = self._hold(0, {"hidden": streams["hidden"]})
         output = block(*args, **kwargs)
         self._blocks_run += 1
         after = self._io.unwrap(index, block, output)
         if index == self._plan.front - 1 and self._plan.taps_front:
             self._front_exit = after["hidden"]
+            if self._front is not None:
+                self._let_go(self._front)
         self._leave(index, after)
         if self._unit is not None and index < self._unit.stop - 1 and self._io.keeps(index):
             self._inner[index] = added(self._entry, after)
@@ -257,28 +300,32 @@ class StackStep:
         else:
             worked = self._io.applies_between(index)
             entry = self._io.read(index, block, args, kwargs) if worked else self._entry
-            streams = features.approximate(self._at, entry, self._probe())
+            streams = features.approximate(self._at, entry, self._probed)
             self._finish(None)
         return self._io.wrap(index, streams)
 
     def _finish(self, after: Streams | None) -> None:
         """Leave the unit; `after` is what it returned where it was computed."""
         assert self._unit is not None
+        if self._held is not None:
+            self._let_go(self._held)
         for action in self._driver.feed(UnitDone(self._unit.index)):
             if isinstance(action, StoreAnchor):
                 assert after is not None, "only a computed unit has an anchor to store"
                 self._check_join(self._entry, after)
-                if self._plan.policy.reuse.threshold == 0:
-                    continue  # nothing will ever be reused, so nothing need be held
+                if self._exact:
+                    continue
                 features = self._driver.features[self._unit.index]
-                features.store(self._at, self._entered(), after, self._probe(), self._last)
+                features.store(self._at, self._entered(), after, self._probed, self._last)
                 features.inner = self._inner
+                if self._spoilt:
+                    features.distrust()
                 if features.meter is not None:
                     features.meter.keep(self._now)
                 if self._io.in_place is None and self._last > self._plan.units[action.unit].start:
                     self._io.in_place = False
         self._unit, self._decision, self._entry, self._now, self._added = None, None, {}, None, {}
-        self._inner = {}
+        self._inner, self._held = {}, None
 
     def _entered(self) -> Streams:
         """Return what entered the unit, with what the loop did to it on the way."""
@@ -296,13 +343,23 @@ def added(entry: Streams, after: Streams) -> Streams:
     for name, now in after.items():
         before = entry.get(name)
         moves = now is not None and before is not None and before.shape == now.shape
-        changes[name] = (now - before).detach() if moves else now  # type: ignore[operator]
+        if now is None:
+            changes[name] = None
+        else:
+            changes[name] = (now - before).detach() if moves else now.detach().clone()  # type: ignore[operator]
     return changes
 
 
 def version_of(tensor: torch.Tensor) -> int | None:
     """Return what goes up with every write into `tensor`; None in inference mode, which does not count them."""
     return None if tensor.is_inference() else tensor._version
+
+
+def _written(now: torch.Tensor, version: int | None, before: torch.Tensor | None) -> bool:
+    """Tell whether a tensor was written into since it had `version`; without one, by `before`, where it is a copy."""
+    if version is not None:
+        return version != now._version
+    return before is not now and before is not None and not torch.equal(now, before)
 
 
 def _decision(actions: tuple[Action, ...]) -> ComputeUnit | ReuseUnit:
