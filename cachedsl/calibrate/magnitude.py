@@ -13,6 +13,7 @@ from attrs import field, frozen
 from cachedsl.diagnostics import CachedslError
 from cachedsl.policy.model import Compute, Policy, Reuse, Warmup
 from cachedsl.policy.signal import Ratios
+from cachedsl.source import printable
 
 _EVERY_STEP = 1_000_000
 Place = tuple[str, str]
@@ -20,6 +21,10 @@ Place = tuple[str, str]
 
 class NotCalibrated(CachedslError):
     """The pipeline's run shows no ratios."""
+
+
+class NotWritten(CachedslError):
+    """The ratios were measured, but the file that they belong into cannot be written."""
 
 
 @frozen
@@ -32,14 +37,25 @@ class Calibration:
     runs: int = field(default=1)
 
     def write(self, path: Path) -> None:
-        """Write the file that `reuse.signal.ratios` may name."""
+        """Write the file that `reuse.signal.ratios` may name, over what is there.
+
+        Raises:
+            NotWritten: the file cannot be written; the message has the ratios, for the run that they took.
+        """
         rows = {branch: [round(value, 5) for value in row] for branch, row in self.ratios.branches}
         head = (
             f"# Magnitude ratios of {self.pipeline}, {self.steps} steps, mean of {self.runs} "
             f"run{'s' * (self.runs > 1)}; written by `cachedsl calibrate magnitude`.\n"
         )
         body = yaml.safe_dump({"ratios": rows}, sort_keys=False, default_flow_style=None, width=116)
-        path.write_text(head + body, encoding="utf-8")
+        try:
+            path.write_text(head + body, encoding="utf-8")
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
+            raise NotWritten(
+                f"{printable(str(path))}: the ratios cannot be written: {reason}; expected a file that may be written "
+                f"in a folder that exists (put these into a file that `reuse.signal.ratios` names)\n{head}{body}"
+            ) from error
 
 
 def calibrate_magnitude(pipe: Any, calls: Iterable[Callable[[], Any]]) -> Calibration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import click
 
 from cachedsl.cli.importing import call_named
-from cachedsl.diagnostics import CachedslError
-from cachedsl.source import read
+from cachedsl.diagnostics import CachedslError, Diagnostic, PolicyError, Span
+from cachedsl.policy.beside import beside, tree_root
+from cachedsl.source import Node, printable, read
 
 
 @click.group()
@@ -33,15 +35,16 @@ def calibrate() -> None:
 def magnitude(policy: Path, pipeline: str, steps: int, runs: int, seed: int) -> None:
     """Measure the magnitude ratios (MagCache) that POLICY goes by, and write them next to it.
 
-    The file is the one that the policy names as `reuse.signal.ratios`, else `<policy>.ratios.yaml`.
+    The file is the one that the policy names as `reuse.signal.ratios`, else `<policy>.ratios.yaml`. What is in it
+    already is overwritten. It must lie in the policy's own tree, in a folder that exists.
     """
     import torch
 
     from cachedsl.calibrate.magnitude import calibrate_magnitude
 
     named = _named(policy)
-    target = policy.parent / (named or f"{policy.stem}.ratios.yaml")
     try:
+        target = _target(policy, named)
         pipe, arguments = _load(pipeline)
         seeds = range(seed, seed + runs)
         calls = [partial(_call, pipe, arguments, steps, torch.Generator().manual_seed(s)) for s in seeds]
@@ -58,13 +61,50 @@ def _call(pipe: Any, arguments: dict[str, Any], steps: int, generator: Any) -> N
     pipe(**arguments, num_inference_steps=steps, generator=generator)
 
 
-def _named(policy: Path) -> str | None:
-    """Return the file of ratios that the policy names; it need not be there yet."""
-    root = read(policy, str(policy)).root
-    node = root
+def _named(policy: Path) -> Node | None:
+    """Return where the policy names a file of ratios; the file need not be there yet."""
+    node = read(policy, str(policy)).root
     for key in ("reuse", "signal", "ratios"):
         node = node.mapping.get(key) if node is not None else None
-    return node.value if node is not None and isinstance(node.value, str) else None
+    return node if node is not None and isinstance(node.value, str) else None
+
+
+def _target(policy: Path, named: Node | None) -> Path:
+    """Return the file to write, where the policy will look for it.
+
+    Raises:
+        PolicyError: it cannot be written, or would not be read from there; better said before the run than after it.
+    """
+    home = policy.resolve() if policy.is_symlink() else policy
+    name = f"{home.stem}.ratios.yaml" if named is None else str(named.value)
+    target = home.parent / name
+    reason = _in_the_way(name, target, policy.resolve())
+    if reason is not None:
+        span = Span(str(policy)) if named is None else named.span
+        message = f"reuse.signal.ratios: `{printable(name)}` cannot be written: {reason}"
+        raise PolicyError([Diagnostic("bad-ratios", message, span, "name a file beside the policy, such as `r.yaml`")])
+    return target
+
+
+def _in_the_way(name: str, target: Path, policy: Path) -> str | None:
+    """Return why ratios must not or cannot be written to `target`, None where they can."""
+    found = beside(name, policy)
+    if found == "outside":
+        return f"it leaves the policy's own tree; expected a path inside `{tree_root(policy)}`"
+    if found == policy:
+        return "it is the policy itself; expected a file of its own"
+    try:
+        target.resolve()
+        if target.is_dir():
+            return "it is a folder; expected a file"
+        if not target.parent.is_dir():
+            return f"there is no folder `{printable(str(target.parent))}`; expected one that exists"
+        if not os.access(target if target.exists() else target.parent, os.W_OK):
+            return "permission denied; expected a file that may be written"
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, a link to itself, a NUL
+        reason = error.strerror if isinstance(error, OSError) else None
+        return f"{(reason or str(error)).lower()}; expected the path of a file"
+    return None
 
 
 def _load(pipeline: str) -> tuple[Any, dict[str, Any]]:

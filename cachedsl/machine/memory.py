@@ -70,8 +70,8 @@ def memory(
     Args:
         plan: the plan.
         shapes: of the streams that the blocks return, `hidden` and, where they do, `encoder`, each `(batch, tokens,
-            channels)`; of a signal that goes by the model's own input, `latent`. One such mapping for all stacks, or
-            one for each by its qualified name.
+            channels)`; of a signal that goes by the model's own input, `latent`, `(batch, channels, …)` or, of tokens,
+            `(batch, tokens, channels)`. One such mapping for all stacks, or one for each by its qualified name.
         element_size: bytes of an element, 2 for bfloat16.
         branches: transformer calls a step; by default 2 where the plan says `cfg: separate`, else 1.
 
@@ -105,10 +105,10 @@ def _stack(stack: StackPlan, shapes: Shapes, element_size: int) -> StackMemory:
     elements += _REPAY_ANCHORS[predict.method](predict) * hidden if repays else 0
     if predict.method == "probe_gain":
         elements += 2 * hidden
-    # in float32: the debt, the gap's sum, and what the last reused step paid; beside them what it predicted
+    # in float32 or wider: the debt, the gap's sum, and what the last reused step paid; beside them what it predicted
     kept = sum(unit.stop - unit.start - 1 for unit in stack.units) if stack.shape.keeps else 0
     inner = kept * sum(math.prod(shapes[stream]) for stream in ("hidden", "encoder") if stream in shapes) * element_size
-    owed = hidden * (3 * 4 + element_size) if repays else 0
+    owed = hidden * (3 * max(4, element_size) + element_size) if repays else 0
     own = 0 if stack.signal is None else _signal(stack.signal, shapes, element_size)
     back = sum(unit.kind == "back" for unit in stack.units)
     measured = (len(stack.units) - back) * own + back * hidden * element_size
@@ -120,7 +120,10 @@ def _signal(signal: Signal, shapes: Shapes, element_size: int) -> int:
     if signal.tap == "magnitude":
         return 0
     if signal.tap == "filtered_latent":
-        return math.prod(shapes["latent"]) * 4  # kept in float32
+        latent = list(shapes["latent"])
+        channels = -1 if len(latent) == 3 else 1  # of tokens the last axis
+        latent[channels] = math.ceil(latent[channels] / signal.stride)
+        return math.prod(latent) * 4  # kept in float32
     if signal.tap == "transform_rate":  # the input before, input and output of the last computed step, and its rate
         return 3 * math.prod(shapes["latent"]) * element_size + 4
     shape = shapes.get("modulated", shapes["hidden"]) if signal.tap == "modulated_input" else shapes["hidden"]

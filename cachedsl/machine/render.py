@@ -153,14 +153,18 @@ def _arrows(stack: StackPlan, cfg: Cfg) -> Iterator[Arrow]:
     exact = stack.policy.reuse.threshold == 0
     yield "Ended", "Idle", "RunStarted"
     yield "Idle", "Stepping", f"StepStarted, compute if {' or '.join(_step_guards(stack))}"
-    if stack.measures:
+    back = not exact and any(unit.kind == "back" for unit in stack.units)
+    if stack.signal is not None:
         if cfg.decision == "follow_first":
             yield "Stepping", "Stepping", "UnitReached, later branches as the first one"
         yield "Stepping", "Measuring", "UnitReached on an open step"
-        yield "Measuring", "Stepping", f"UnitMeasured, {' and '.join(_unit_guards(stack))}, else compute"
-        yield "Measuring", "Ended", "Failed"
     elif not exact:
         yield "Stepping", "Stepping", "UnitReached, reuse unless forced"
+    if back:
+        yield "Stepping", "Measuring", "UnitReached, a back block on a reused step"
+    if back or stack.signal is not None:
+        yield "Measuring", "Stepping", f"UnitMeasured, {' and '.join(_unit_guards(stack))}, else compute"
+        yield "Measuring", "Ended", "Failed"
     yield "Stepping", "Idle", "StepEnded"
     yield "Stepping", "Ended", "Failed"
     yield "Idle", "Ended", "RunEnded or Failed"
@@ -198,5 +202,5 @@ def _step_guards(stack: StackPlan) -> Iterator[str]:
         yield f"max_total {reuse.max_total}"
     if reuse.max_continuous is not None:
         yield f"max_continuous {reuse.max_continuous}"
-    if reuse.max_accumulated is not None and (stack.measures or not reuse.max_accumulated.limit):
+    if reuse.max_accumulated is not None and (stack.signal is not None or not reuse.max_accumulated.limit):
         yield f"max_accumulated {reuse.max_accumulated.limit:g}"

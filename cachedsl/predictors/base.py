@@ -35,3 +35,8 @@ class Predictor(ABC):
     @abstractmethod
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that is held, for the accounting of memory."""
+
+
+def wide(value: torch.Tensor) -> torch.Tensor:
+    """Return `value` in the dtype to calculate in: float32, or its own where that is wider."""
+    return value.to(torch.promote_types(value.dtype, torch.float32))

@@ -21,7 +21,7 @@ from collections import deque
 
 import torch
 
-from cachedsl.predictors.base import Predictor
+from cachedsl.predictors.base import Predictor, wide
 
 _ANCHORS = 3
 
@@ -42,7 +42,7 @@ class FocaPredictor(Predictor):
         newest = self._anchors[0]
         if len(self._anchors) == 1:
             return newest
-        base = newest.to(torch.promote_types(newest.dtype, torch.float32))
+        base = wide(newest)
         gap = self._positions[0] - self._positions[1]
         first = (base - self._anchors[1]) / gap
         slope = self._slope(first, gap)

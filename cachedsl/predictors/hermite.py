@@ -17,8 +17,6 @@ once on the coefficient. What that means:
 
 from __future__ import annotations
 
-import torch
-
 from cachedsl.predictors.taylor import TaylorPredictor
 
 
@@ -34,16 +32,8 @@ class HermitePredictor(TaylorPredictor):
         super().__init__(order)
         self._scale = scale
 
-    def predict(self, position: float) -> torch.Tensor:
-        assert self._differences, "predicted before the first anchor"
-        newest, *differences = self._differences
-        if not differences:
-            return newest
-        result = newest.to(torch.promote_types(newest.dtype, torch.float32))
-        weights = _weights(len(differences), self._scale, position - self._position)
-        for weight, difference in zip(weights, differences, strict=True):
-            result = result + weight * difference.to(result.dtype)
-        return result.to(newest.dtype)
+    def _weights(self, order: int, distance: float) -> list[float]:
+        return _weights(order, self._scale, distance)
 
 
 def _weights(order: int, scale: float, distance: float) -> list[float]:

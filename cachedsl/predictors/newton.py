@@ -13,7 +13,7 @@ from collections import deque
 
 import torch
 
-from cachedsl.predictors.base import Predictor
+from cachedsl.predictors.base import Predictor, wide
 
 
 class NewtonPredictor(Predictor):
@@ -32,7 +32,7 @@ class NewtonPredictor(Predictor):
         newest = self._anchors[0]
         if len(self._anchors) == 1:
             return newest
-        base = newest.to(torch.promote_types(newest.dtype, torch.float32))
+        base = wide(newest)
         result = base
         for weight, anchor in list(zip(weights(list(self._positions), position), self._anchors, strict=True))[1:]:
             result = result + weight * (anchor - base)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from attrs import frozen
 
-from cachedsl.predictors.base import Predictor
+from cachedsl.predictors.base import Predictor, wide
 
 
 @frozen
@@ -39,16 +39,17 @@ class ProbeGainPredictor(Predictor):
     def predict(self, position: float) -> torch.Tensor:
         assert self._anchors, "predicted before the first anchor"
         assert self._probe is not None, "the front blocks run before the unit"
-        newest, probe = self._anchors[-1], self._probe.float()
+        newest, probe = self._anchors[-1], wide(self._probe)
         self._probe = None
         if len(self._anchors) == 1:
             return newest.value
         older = self._anchors[0]
-        step = (newest.probe.float() - older.probe.float()).abs().mean()
-        moved = (probe - older.probe.float()).abs().mean()
+        step = (wide(newest.probe) - wide(older.probe)).abs().mean()
+        moved = (probe - wide(older.probe)).abs().mean()
         # a front that stood still between the anchors tells nothing: the newest anchor then
         gain = torch.where(step > 0, moved / step, 1.0).clamp(*self._clip)
-        return torch.lerp(older.value.float(), newest.value.float(), gain).to(newest.value.dtype)
+        value = wide(newest.value)
+        return torch.lerp(wide(older.value), value, gain.to(value.dtype)).to(newest.value.dtype)
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
         return tuple(t for anchor in self._anchors for t in (anchor.value, anchor.probe))

@@ -17,7 +17,7 @@ from collections import deque
 
 import torch
 
-from cachedsl.predictors.base import Predictor
+from cachedsl.predictors.base import Predictor, wide
 from cachedsl.predictors.newton import weights
 
 _PARABOLA = 3
@@ -55,7 +55,7 @@ class RepayingPredictor(Predictor):
         if self._sum is not None:
             off = self._sum
             for weight, (_, anchor) in zip(self._weights(), self._anchors, strict=True):
-                off = off - weight * anchor.float()
+                off = off - weight * wide(anchor)
             self._debt = off if self._debt is None else self._debt + off
         self._gap, self._sum = [], None
         self.base.update(value, position)
@@ -65,7 +65,7 @@ class RepayingPredictor(Predictor):
         predicted = self.base.predict(position)
         paid = None if self._debt is None else self._debt * (self._share / self._length)
         self._last = (position, predicted, paid)
-        return predicted if paid is None else (predicted.float() - paid).to(predicted.dtype)
+        return predicted if paid is None else (wide(predicted) - paid).to(predicted.dtype)
 
     def copied(self, value: torch.Tensor, position: float) -> None:
         """Take note that `value` stood in at `position`, without having been asked for."""
@@ -82,7 +82,7 @@ class RepayingPredictor(Predictor):
         at, predicted, paid = self._last
         self._last = None
         self._gap.append((at, self._length))
-        weighed = self._length * predicted.float()
+        weighed = self._length * wide(predicted)
         self._sum = weighed if self._sum is None else self._sum + weighed
         if paid is not None:
             assert self._debt is not None, "only a debt is paid"

@@ -60,7 +60,7 @@ def _forced(stack: StackPlan) -> Iterator[str]:
     if policy.tail:
         yield f"The last {_steps(policy.tail) if policy.tail > 1 else 'step'} {_are(policy.tail)} computed in full."
     if policy.steps is not None:
-        what = "decided by measuring" if stack.measures else "reused without measuring"
+        what = "decided by measuring" if stack.signal is not None else "reused without measuring"
         yield f"A step mask says which steps are computed; the others are {what}."
     if policy.refresh is not None:
         when = f"every {_steps(policy.refresh.at)}" if policy.refresh.repeat else f"before step {policy.refresh.at}"
@@ -148,7 +148,8 @@ def _limits(stack: StackPlan) -> Iterator[str]:
         yield f"At most {_steps(reuse.max_continuous)} in a row {_are(reuse.max_continuous)} reused."
     if reuse.max_total is not None:
         yield f"At most {_steps(reuse.max_total)} of a run {_are(reuse.max_total)} reused."
-    if reuse.max_accumulated is not None and stack.measures:
+    # what back blocks measure does not count; a limit of 0 is reached without a measurement
+    if reuse.max_accumulated is not None and (stack.signal is not None or not reuse.max_accumulated.limit):
         since = {"on_compute": "since the last computed step", "never": "over the whole run"}
         yield (
             f"A step is computed once the measured values {since[reuse.max_accumulated.reset]} sum up to "

@@ -88,9 +88,10 @@ def _content(value: Any) -> Any:
     """Return what two values of the same content have in common, and others hardly."""
     if isinstance(value, torch.Tensor):
         real = torch.view_as_real(value) if value.is_complex() else value
-        sums = [real.sum(dtype=torch.float32)]
+        wide = torch.promote_types(real.dtype, torch.float32)
+        sums = [real.sum(dtype=wide)]
         if real.is_floating_point() and real.numel():
-            sums.append(torch.linalg.vector_norm(real, dtype=torch.float32))
+            sums.append(torch.linalg.vector_norm(real, dtype=wide))
         return (tuple(value.shape), value.dtype, torch.stack(sums))
     if isinstance(value, Mapping):
         return tuple((str(key), _content(part)) for key, part in value.items())

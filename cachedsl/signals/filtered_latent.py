@@ -22,8 +22,11 @@ class NoGrid(CachedslError):
 
 
 def filtered_latent(view: StepView, signal: Signal) -> torch.Tensor:
-    """Return the filtered latent in float32, in the latent's shape, tokens put on their grid."""
-    latent, axes = _on_grid(view.model())
+    """Return the filtered latent in float32, in the latent's shape, tokens put on their grid.
+
+    With a stride its channels come last: that is where the meter takes every k-th entry, whatever the tap.
+    """
+    latent, axes, channels = _on_grid(view.model())
     a, b = (min(max(part, TINY), 1.0) for part in view.mixing())
     spectrum = torch.fft.fftn(latent, dim=axes)
     gain = torch.ones((), device=latent.device)
@@ -33,14 +36,18 @@ def filtered_latent(view: StepView, signal: Signal) -> torch.Tensor:
         along = a * power / (a * a * power + b * b)
         gain = gain * along.reshape([-1 if i == axis % latent.ndim else 1 for i in range(latent.ndim)])
     filtered: torch.Tensor = torch.fft.ifftn(spectrum * (gain / gain.mean()), dim=axes).real
-    return filtered
+    if signal.stride > 1:
+        return filtered.movedim(channels, -1)  # the meter copies what it takes of it
+    # the real part is a view: without a copy a reference would keep the imaginary one too
+    return filtered.clone(memory_format=torch.contiguous_format)
 
 
-def _on_grid(model_input: ModelInput) -> tuple[torch.Tensor, tuple[int, ...]]:
-    """Return the latent in float32, and which of its axes are places."""
+def _on_grid(model_input: ModelInput) -> tuple[torch.Tensor, tuple[int, ...], int]:
+    """Return the latent in float32, which of its axes are places, and which its channels."""
     latent = model_input.latent.float()
     if latent.ndim > 3:
-        return latent, model_input.axes or tuple(range(2, latent.ndim))
+        axes = model_input.axes or tuple(range(2, latent.ndim))
+        return latent, axes, next((axis for axis in range(1, latent.ndim) if axis not in axes), -1)
     if model_input.grid is None:
         raise NoGrid(
             f"reuse.signal: filtered_latent needs places, but the model takes tokens {tuple(latent.shape)} and its "
@@ -48,4 +55,4 @@ def _on_grid(model_input: ModelInput) -> tuple[torch.Tensor, tuple[int, ...]]:
             "{positions: ...}`), or take another signal"
         )
     height, width = model_input.grid
-    return latent.reshape(latent.shape[0], height, width, -1), (1, 2)
+    return latent.reshape(latent.shape[0], height, width, -1), (1, 2), -1

@@ -12,8 +12,9 @@ import torch
 from click.testing import CliRunner
 
 from cachedsl import attached, load_policy
-from cachedsl.calibrate.magnitude import NotCalibrated, calibrate_magnitude
+from cachedsl.calibrate.magnitude import Calibration, NotCalibrated, NotWritten, calibrate_magnitude
 from cachedsl.cli.main import main
+from cachedsl.policy.signal import Ratios
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 STEPS = 6
@@ -87,6 +88,69 @@ def test_the_command_says_what_to_set_where_the_policy_names_no_file(tmp_path: P
     said = CliRunner().invoke(main, ["calibrate", "magnitude", str(policy), "--steps", "2"])
     assert "set reuse.signal: {tap: magnitude, ratios: mine.ratios.yaml}" in said.output
     assert (tmp_path / "mine.ratios.yaml").exists()
+
+
+UNPAID = "tests.runtime.test_calibrate:not_made"
+
+
+def not_made() -> None:
+    raise AssertionError("the place is looked at before anything is made or run")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../../x/r.yaml", "it leaves the policy's own tree; expected a path inside `{tree}`"),
+        ("/elsewhere/r.yaml", "it leaves the policy's own tree; expected a path inside `{tree}`"),
+        ("away/r.yaml", "it leaves the policy's own tree; expected a path inside `{tree}`"),
+        ("nodir/r.yaml", "there is no folder `{tree}/nodir`; expected one that exists"),
+        ("folder", "it is a folder; expected a file"),
+        ("mine.yaml", "it is the policy itself; expected a file of its own"),
+        ("n" * 300, "file name too long; expected the path of a file"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_before_the_run(tmp_path: Path, name: str, reason: str) -> None:
+    tree = tmp_path / "a" / "b"
+    for folder in (tree / "folder", tmp_path / "x"):
+        folder.mkdir(parents=True)
+    (tree / "away").symlink_to(tmp_path / "x")
+    policy = tree / "mine.yaml"
+    policy.write_text(f"version: 1\ncompute: F0B0\nreuse: {{signal: {{tap: magnitude, ratios: {name}}}}}\n")
+    before = policy.read_text()
+    said = CliRunner().invoke(main, ["calibrate", "magnitude", str(policy), "--pipeline", UNPAID])
+    assert (said.exit_code, said.exception.__class__) == (1, SystemExit)
+    assert said.output == (
+        f"{policy}:3:42: error[bad-ratios]: reuse.signal.ratios: `{name}` cannot be written: "
+        f"{reason.format(tree=tree)} (name a file beside the policy, such as `r.yaml`)\n"
+    )
+    assert not list((tmp_path / "x").iterdir())
+    assert policy.read_text() == before
+
+
+def test_a_file_that_is_there_is_overwritten_and_the_help_says_so(tmp_path: Path) -> None:
+    policy = tmp_path / "mine.yaml"
+    policy.write_text("version: 1\ncompute: F0B0\nreuse: {signal: {tap: magnitude, ratios: r.yaml}}\n")
+    (tmp_path / "r.yaml").write_text("ratios: [9, 9]\n")
+    assert CliRunner().invoke(main, ["calibrate", "magnitude", str(policy), "--steps", "2"]).exit_code == 0
+    assert "9, 9" not in (tmp_path / "r.yaml").read_text()
+    assert "overwritten" in CliRunner().invoke(main, ["calibrate", "magnitude", "--help"]).output
+
+
+def test_a_policy_that_is_a_link_has_its_ratios_where_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    real, link = tmp_path / "real" / "mine.yaml", tmp_path / "link.yaml"
+    real.write_text("version: 1\ncompute: F0B0\nreuse: {signal: {tap: magnitude, ratios: r.yaml}}\n")
+    link.symlink_to(real)
+    assert CliRunner().invoke(main, ["calibrate", "magnitude", str(link), "--steps", "2"]).exit_code == 0
+    assert load_policy(link).reuse.signal.ratios is not None
+
+
+def test_what_was_measured_is_not_lost_where_it_cannot_be_written_after_all(tmp_path: Path) -> None:
+    found = Calibration(Ratios(branches=(("cond", (1.0, 0.5)),)), 2, "Pipe")
+    with pytest.raises(
+        NotWritten, match=r"r\.yaml: the ratios cannot be written: .*expected(.|\n)*cond: \[1\.0, 0\.5\]"
+    ):
+        found.write(tmp_path / "nodir" / "r.yaml")
 
 
 @pytest.mark.parametrize("spec", ["no_such_module:make", "cachedsl.bench.digits:nothing", "cachedsl:load_policy"])

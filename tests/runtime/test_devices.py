@@ -50,7 +50,7 @@ def equal(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_dtypes_on_devices(device: str, dtype: torch.dtype) -> None:
     model = tiny_transformer("flux").to(device, dtype)
     plain = run(model, device, dtype)

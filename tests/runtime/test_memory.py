@@ -8,13 +8,16 @@ import pytest
 import torch
 from attrs import evolve
 
-from cachedsl import Adapter, load_policy
+from cachedsl import Adapter, compile_policy, load_policy
 from cachedsl.machine.memory import ANCHORS
 from cachedsl.machine.plan import Plan
+from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.matching import match_transformer
 from cachedsl.policy.load import bundled_policies
 from cachedsl.policy.model import Cfg, Compute, Policy, Predict, PredictMethod, Prune, Reuse, Warmup
-from cachedsl.policy.signal import Signal, TapName
+from cachedsl.policy.signal import SIGNALS, Signal, TapName
+from cachedsl.predictors import build_predictor
+from cachedsl.signals import ModelInput, Setting, StepView, build_meter
 from tests.tiny import HIDDEN, LATENT, TEXT_TOKENS, call, inputs, tiny_pipeline, tiny_transformer
 
 STEPS = 14
@@ -57,6 +60,21 @@ def test_what_is_owed_is_held_too(method: Any) -> None:
     assert counted - slack == found
 
 
+@pytest.mark.parametrize(("dtype", "size"), [(torch.bfloat16, 2), (torch.float32, 4), (torch.float64, 8)])
+def test_what_is_owed_is_at_least_as_wide_as_the_model(dtype: torch.dtype, size: int) -> None:
+    predict = Predict("taylor", 2, repay=0.5)
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(3), reuse=Reuse("always"), predict=predict, cfg=Cfg("fused"))
+    predictor = build_predictor(predict)
+    for step in range(9):
+        if step in (3, 5, 7, 8):
+            predictor.predict(float(step))
+        else:
+            predictor.update(torch.randn(FLUX["hidden"]).to(dtype), float(step))
+    held_bytes = sum({t.data_ptr(): t.nbytes for t in predictor.tensors()}.values())
+    plan = compile_policy(policy, ModelShape([StackShape("blocks", 3)], "generic"), 9)
+    assert plan.memory({"hidden": FLUX["hidden"]}, element_size=size).total == held_bytes
+
+
 @pytest.mark.parametrize("tap", [tap for tap in get_args(TapName) if tap not in ("magnitude", "filtered_latent")])
 @pytest.mark.parametrize("stride", [1, 3])
 def test_signals(tap: Any, stride: int) -> None:
@@ -66,6 +84,66 @@ def test_signals(tap: Any, stride: int) -> None:
     counted = plan.memory(FLUX, element_size=4)
     assert counted.total == found
     assert all(stack.signal > 0 for stack in counted.stacks)
+
+
+@pytest.mark.parametrize(
+    ("name", "branches", "order"),
+    [("flux", 1, None), ("dit", 1, None), ("wan", 2, None), ("cogvideox", 1, (0, 2, 1, 3, 4))],
+)
+@pytest.mark.parametrize("stride", [1, 3])
+def test_the_filtered_latent(name: str, branches: int, order: Any, stride: int) -> None:
+    """It needs a scheduler, so through a pipeline; `order` puts the channels of a latent second."""
+    pipe = tiny_pipeline(name)
+    signal = evolve(SIGNALS["filtered_latent"], stride=stride)
+    policy = Policy(compute=Compute(0, 0), span="joined", warmup=Warmup(2), reuse=Reuse(0.3, signal))
+    seen: dict[str, tuple[int, ...]] = {}
+    most = 0
+    with policy.apply(pipe) as cached:
+
+        def enter(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            shape = (args[0] if args else kwargs["hidden_states"]).shape
+            seen["latent"] = tuple(shape) if order is None else tuple(shape[axis] for axis in order)
+
+        def block(_: object, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            streams = [t for t in (output if isinstance(output, tuple) else (output,)) if t is not None]
+            sizes = sorted((tuple(t.shape) for t in streams), reverse=True)
+            seen.update(zip(("hidden", "encoder"), sizes, strict=False))
+
+        def leave(*_: object) -> None:
+            nonlocal most
+            most = max(most, cached.held_bytes())
+
+        blocks = next(m for m in pipe.transformer.children() if isinstance(m, torch.nn.ModuleList))
+        handles = [
+            pipe.transformer.register_forward_pre_hook(enter, with_kwargs=True),
+            blocks[0].register_forward_hook(block, with_kwargs=True),
+            pipe.transformer.register_forward_hook(leave),
+        ]
+        call(pipe, STEPS)
+        for handle in handles:
+            handle.remove()
+        counted = cached.plan(STEPS).memory(seen, element_size=4, branches=branches)
+    assert counted.total == most
+    assert all(stack.signal > 0 for stack in counted.stacks)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rest", "channels"),
+    [((2, 8, 4, 6), {}, 1), ((2, 3, 8, 4, 6), {"axes": (1, 3, 4)}, 2), ((2, 24, 8), {"grid": (4, 6)}, -1)],
+)
+def test_the_filtered_latent_is_seen_at_every_kth_channel(
+    shape: tuple[int, ...], rest: dict[str, Any], channels: int
+) -> None:
+    latent = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    view = StepView(0, torch.zeros(1), model_input=ModelInput(latent, **rest), mixing=lambda: (0.5, 0.5))
+
+    def look(stride: int) -> torch.Tensor:
+        taken: torch.Tensor = build_meter(evolve(SIGNALS["filtered_latent"], stride=stride), Setting()).look(view)
+        assert taken.untyped_storage().nbytes() == taken.nbytes, "nothing else is kept alive with it"
+        return taken
+
+    whole, every_third = look(1), look(3)
+    assert torch.equal(every_third, whole.movedim(channels, -1)[..., ::3])
 
 
 def test_pruned_and_back_blocks() -> None:
@@ -82,7 +160,7 @@ def test_a_policy_that_never_reuses_holds_nothing() -> None:
     assert plan.memory(FLUX).total == found == 0
 
 
-@pytest.mark.parametrize("name", [n for n in bundled_policies() if n != "seacache"])
+@pytest.mark.parametrize("name", bundled_policies())
 def test_no_bundled_policy_holds_more_than_is_counted(name: str) -> None:
     """Through a pipeline, two branches: with few steps a predictor may not have all its anchors yet."""
     pipe = tiny_pipeline("flux", blocks=20)
