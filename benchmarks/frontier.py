@@ -150,6 +150,22 @@ def report(
         plot(result, picture)
 
 
+@main.command()
+@click.argument("measured", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--as-trained", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A report to compare.")
+@click.option("--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="PSNR over time ratio.")
+@click.option("--table", type=click.Path(dir_okay=False, path_type=Path), help="The same as Markdown.")
+def render(measured: Path, as_trained: Path | None, picture: Path | None, table: Path | None) -> None:
+    """Write table and plot of a report that is there, beside one of the model before its features were cut."""
+    result = json.loads(measured.read_text(encoding="utf-8"))
+    text = to_markdown(result, None if as_trained is None else json.loads(as_trained.read_text(encoding="utf-8")))
+    click.echo(text)
+    if table is not None:
+        _write(table, text)
+    if picture is not None:
+        plot(result, picture)
+
+
 def _spent(search: dict[str, Any], target: float) -> int:
     return sum(r["target"] == target and r["kind"] != "interval" for r in search["candidates"])
 

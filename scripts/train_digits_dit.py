@@ -180,8 +180,9 @@ def fast_features_to_zero(model: DiTTransformer2DModel) -> None:
 
     A network as small as this and trained as shortly has not learned to ignore them, and to a sampler they are noise:
     what the model returns jumped from step to step (second differences of neighbouring steps were correlated by -0.6,
-    white noise has -0.67), about an interpolation floor of 60 dB that no predictor could get below, and that large
-    models do not have. Without them the samples are as good (measured.json) and smooth in time.
+    white noise has -0.67), about an interpolation floor of 60 dB that no predictor could get below. Without them the
+    samples are as good (measured.json) and smooth in time. Whether large models are as smooth was not measured;
+    docs/frontier.md has the comparison with the features, too, where the margins are far smaller.
     """
     step = 1000 / 50
     for module in model.modules():
