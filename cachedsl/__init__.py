@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cachedsl.adapter_model import Adapter, StackAdapter, TransformerAdapter
     from cachedsl.diagnostics import CachedslError, PolicyError
     from cachedsl.machine.compile import compile_policy
-    from cachedsl.matching import Adapter, StackAdapter, TransformerAdapter, load_adapter
+    from cachedsl.matching import load_adapter
     from cachedsl.policy.load import bundled_policies, load_policy
     from cachedsl.policy.model import Policy
     from cachedsl.registry import supported_matrix, supported_pipelines
@@ -42,15 +43,15 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Adapter": "cachedsl.matching",
+    "Adapter": "cachedsl.adapter_model",
     "Cached": "cachedsl.runtime.session",
     "CachedslError": "cachedsl.diagnostics",
     "Policy": "cachedsl.policy.model",
     "PolicyError": "cachedsl.diagnostics",
-    "StackAdapter": "cachedsl.matching",
+    "StackAdapter": "cachedsl.adapter_model",
     "Summary": "cachedsl.summary",
     "Trace": "cachedsl.trace",
-    "TransformerAdapter": "cachedsl.matching",
+    "TransformerAdapter": "cachedsl.adapter_model",
     "attached": "cachedsl.runtime.attach",
     "bundled_policies": "cachedsl.policy.load",
     "compile_policy": "cachedsl.machine.compile",

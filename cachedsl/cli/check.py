@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from cachedsl.matching import AdapterError, load_adapter
+from cachedsl.adapter_model import AdapterError
+from cachedsl.matching import load_adapter
 from cachedsl.policy.load import SUFFIXES, check_adapter_file, check_file
 from cachedsl.source import read
 

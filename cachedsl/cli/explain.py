@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from cachedsl.adapter_model import UnsupportedModel
 from cachedsl.diagnostics import CachedslError, PolicyError
 from cachedsl.machine.compile import compile_policy
 from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.matching import UnsupportedModel, find_adapter, load_adapter
+from cachedsl.matching import find_adapter, load_adapter
 from cachedsl.policy.load import load_policy
 from cachedsl.report.explain import explain as in_words
 

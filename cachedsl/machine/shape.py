@@ -14,7 +14,7 @@ class StackShape:
     A chain of several lists (`span: joined`) has the paths of all of them in its name, joined by `+`, and names and
     block counts of the lists in `lists`. `modulated` tells whether the adapter says how the first block's modulated
     input is evaluated; None where no adapter was asked. `long_skips`, and `keeps` for `between: keep`: see
-    `cachedsl.matching.StackAdapter`.
+    `cachedsl.adapter_model.StackAdapter`.
     """
 
     name: str

@@ -16,7 +16,7 @@ from cachedsl.diagnostics import Span
 from cachedsl.policy.signal import SIGNALS, Signal, as_signal
 
 if TYPE_CHECKING:
-    from cachedsl.matching import Adapter
+    from cachedsl.adapter_model import Adapter
     from cachedsl.runtime.session import Cached
 
 Always = Literal["always"]

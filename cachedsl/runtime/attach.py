@@ -7,17 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from cachedsl.adapter_model import Adapter, TransformerAdapter, UnsupportedModel, stack_shape
 from cachedsl.machine.compile import check_fit, compile_policy
 from cachedsl.machine.shape import ModelShape
-from cachedsl.matching import (
-    Adapter,
-    TransformerAdapter,
-    UnsupportedModel,
-    match_transformer,
-    require_adapter,
-    stack_shape,
-    supported_families,
-)
+from cachedsl.matching import match_transformer, require_adapter, supported_families
 from cachedsl.policy.model import Policy
 from cachedsl.runtime.errors import AlreadyAttached
 from cachedsl.runtime.executor import Executor

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from attrs import define, field, frozen
 
-from cachedsl.matching import ModulatedInput
+from cachedsl.adapter_model import ModulatedInput
 from cachedsl.patterns import Pattern, Stream
 from cachedsl.runtime.errors import PatternMismatch
 

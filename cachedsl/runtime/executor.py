@@ -11,8 +11,8 @@ import torch
 from attrs import define
 from torch import nn
 
+from cachedsl.adapter_model import StackAdapter, TransformerAdapter
 from cachedsl.machine.plan import Plan
-from cachedsl.matching import StackAdapter, TransformerAdapter
 from cachedsl.patterns import PATTERNS
 from cachedsl.runtime.block_io import BlockIO, ChainIO
 from cachedsl.runtime.clock import Call, CallContext

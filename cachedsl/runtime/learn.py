@@ -16,8 +16,8 @@ import torch
 from attrs import evolve, frozen
 from torch import nn
 
+from cachedsl.adapter_model import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
 from cachedsl.infer import Guess, Memory, SeenList, copied, guess, is_block_list, tensors, watch
-from cachedsl.matching import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
 from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
 from cachedsl.runtime.objects import base_class
 

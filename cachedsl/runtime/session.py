@@ -11,10 +11,10 @@ from typing import Any, Literal
 import torch
 from attrs import define, field
 
+from cachedsl.adapter_model import Adapter, UnsupportedModel
 from cachedsl.machine.compile import check_fit, compile_policy
 from cachedsl.machine.plan import Plan
 from cachedsl.machine.shape import ModelShape
-from cachedsl.matching import Adapter, UnsupportedModel
 from cachedsl.policy.model import Policy
 from cachedsl.runtime.clock import Clock
 from cachedsl.runtime.errors import ConcurrentRun, NotAttached, StillRunning

@@ -11,16 +11,8 @@ import pytest
 from attrs import evolve
 
 from cachedsl import load_adapter
-from cachedsl.matching import (
-    Adapter,
-    AdapterError,
-    InputAdapter,
-    ModulatedInput,
-    StackAdapter,
-    TransformerAdapter,
-    load_adapters,
-    read_adapter,
-)
+from cachedsl.adapter_model import Adapter, AdapterError, InputAdapter, ModulatedInput, StackAdapter, TransformerAdapter
+from cachedsl.matching import load_adapters, read_adapter
 
 make: Any = StackAdapter  # the type checker would find these too
 transformer: Any = TransformerAdapter

@@ -10,17 +10,9 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
+from cachedsl.adapter_model import Adapter, AdapterError, InputAdapter, ModulatedInput, StackAdapter, TransformerAdapter
 from cachedsl.cli.main import main
-from cachedsl.matching import (
-    Adapter,
-    AdapterError,
-    InputAdapter,
-    ModulatedInput,
-    StackAdapter,
-    TransformerAdapter,
-    load_adapter,
-    read_adapter,
-)
+from cachedsl.matching import load_adapter, read_adapter
 from cachedsl.patterns import PATTERNS, Stream
 from cachedsl.policy.load import check_adapter_file
 from cachedsl.policy.shape import load_schema

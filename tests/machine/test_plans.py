@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachedsl import PolicyError, bundled_policies, compile_policy, load_policy
+from cachedsl.adapter_model import Adapter
 from cachedsl.machine.masks import resolve_mask
 from cachedsl.machine.plan import Plan
 from cachedsl.machine.presets import DESIGNED, RUNS_28
 from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.matching import Adapter, find_adapter, load_adapters
+from cachedsl.matching import find_adapter, load_adapters
 from cachedsl.policy.model import AtMask, BudgetMask, EveryMask, Policy, PresetMask, RunsMask
 from cachedsl.report.explain import explain
 from tests.golden import matches_golden

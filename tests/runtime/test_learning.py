@@ -18,8 +18,9 @@ from click.testing import CliRunner
 from torch import nn
 
 from cachedsl import Adapter, PolicyError, StackAdapter, TransformerAdapter, attached, load_adapter, matching
+from cachedsl.adapter_model import UnsupportedModel
 from cachedsl.cli.main import main
-from cachedsl.matching import UnsupportedModel, match_transformer
+from cachedsl.matching import match_transformer
 from cachedsl.policy.model import Cfg, Compute, Policy, Prune, Reuse, Warmup
 from cachedsl.runtime.learn import learn
 from tests.strangers import STRANGERS, Hourglass, Noisy, Sealed, Stranger, Terraces, TwoRivers

@@ -20,9 +20,9 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
+from cachedsl.adapter_model import UnsupportedModel
 from cachedsl.cli.main import main
 from cachedsl.infer import copied
-from cachedsl.matching import UnsupportedModel
 from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
 from cachedsl.runtime.learn import learn
 from tests.strangers import DIM, Mixer, Stranger

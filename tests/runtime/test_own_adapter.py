@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from cachedsl import PolicyError, attached, load_adapter, load_policy, matching
-from cachedsl.matching import AdapterError, UnsupportedModel
+from cachedsl.adapter_model import AdapterError, UnsupportedModel
 from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
 from cachedsl.runtime.errors import ConcurrentRun
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer

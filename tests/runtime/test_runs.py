@@ -12,7 +12,7 @@ import torch
 from diffusers import FirstBlockCacheConfig
 
 from cachedsl import CachedslError, Policy, PolicyError, attached
-from cachedsl.matching import UnsupportedModel
+from cachedsl.adapter_model import UnsupportedModel
 from cachedsl.policy.model import BitMask, Cfg, Compute, Predict, Reuse, Warmup
 from cachedsl.runtime.errors import AlreadyAttached, CfgMismatch, ConcurrentRun, StillRunning
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
