@@ -10,7 +10,7 @@ import numpy as np
 from frontier_measure import SLACK, STEPS
 
 from cachedsl.machine.masks import resolve_mask
-from cachedsl.policy.model import AtMask, BudgetMask, EveryMask
+from cachedsl.policy.parts import AtMask, BudgetMask, EveryMask
 
 BLOCKS = 24
 POWERS = (1.0, 1.25, 1.6, 2.0)

@@ -17,7 +17,7 @@ import torch
 
 from cachedsl import Policy
 from cachedsl.bench.digits import load_digits_pipeline, sample
-from cachedsl.policy.model import Compute, Reuse
+from cachedsl.policy.parts import Compute, Reuse
 
 ROUNDS, STEPS = 7, 10
 

@@ -14,7 +14,7 @@ import torch
 from cachedsl import Policy
 from cachedsl.bench.compare import compare
 from cachedsl.bench.digits import load_digits_pipeline
-from cachedsl.policy.model import BitMask, Compute, Predict, Reuse, Warmup
+from cachedsl.policy.parts import BitMask, Compute, Predict, Reuse, Warmup
 
 MASK = "11111100110011000100010001000100010001000100010001"
 PREDICTORS = (Predict(), Predict("taylor", 1), Predict("taylor", 2))

@@ -6,9 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from cachedsl.policy.model import (
+from cachedsl.policy.model import Policy
+from cachedsl.policy.overrides import UNSET, PartialCompute, PartialPredict, PartialReuse, PartialWarmup, StackOverride
+from cachedsl.policy.parts import (
     PREDICT_PARAMETERS,
-    UNSET,
     Accumulated,
     AtMask,
     BitMask,
@@ -17,18 +18,12 @@ from cachedsl.policy.model import (
     Compute,
     Dynamic,
     EveryMask,
-    PartialCompute,
-    PartialPredict,
-    PartialReuse,
-    PartialWarmup,
-    Policy,
     Predict,
     PresetMask,
     Prune,
     Refresh,
     Reuse,
     RunsMask,
-    StackOverride,
     Warmup,
 )
 from cachedsl.policy.signal import SIGNAL_PARAMETERS, SIGNALS, Ratios, Signal

@@ -19,7 +19,7 @@ from cachedsl.bench.compare import Row, compare
 from cachedsl.bench.digits import DigitReader, load_digits_pipeline, sample
 from cachedsl.cli.main import main
 from cachedsl.metrics.images import psnr
-from cachedsl.policy.model import BitMask, Compute, Predict, Reuse, Warmup
+from cachedsl.policy.parts import BitMask, Compute, Predict, Reuse, Warmup
 
 LABELS = list(range(10))
 

@@ -11,7 +11,8 @@ import yaml
 from attrs import field, frozen
 
 from cachedsl.diagnostics import CachedslError
-from cachedsl.policy.model import Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Compute, Reuse, Warmup
 from cachedsl.policy.signal import Ratios
 from cachedsl.source import printable
 

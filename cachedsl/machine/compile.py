@@ -14,7 +14,9 @@ from cachedsl.machine.table import step_table
 from cachedsl.policy.checks.availability import needs_front
 from cachedsl.policy.checks.back_blocks import wrong_back
 from cachedsl.policy.checks.parameters import of_the_middle, unread
-from cachedsl.policy.model import UNSET, Policy, Predict, StackPolicy, matches_stack, specificity
+from cachedsl.policy.model import Policy, matches_stack, specificity
+from cachedsl.policy.overrides import UNSET
+from cachedsl.policy.parts import Predict, StackPolicy
 
 
 def compile_policy(policy: Policy, shape: ModelShape, num_inference_steps: int | None) -> Plan:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate, chain, islice, pairwise, zip_longest
 
 from cachedsl.machine.presets import DESIGNED, RUNS_28
-from cachedsl.policy.model import AtMask, BitMask, BudgetMask, EveryMask, Mask, PresetMask, RunsMask
+from cachedsl.policy.parts import AtMask, BitMask, BudgetMask, EveryMask, Mask, PresetMask, RunsMask
 
 
 class MaskMismatch(ValueError):

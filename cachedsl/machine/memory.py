@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from cachedsl.machine.plan import Plan, StackPlan
-from cachedsl.policy.model import Predict
+from cachedsl.policy.parts import Predict
 from cachedsl.policy.signal import Signal
 
 Shape = tuple[int, ...]

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from cachedsl.machine.events import Verdict
 from cachedsl.machine.shape import StackShape
-from cachedsl.policy.model import Cfg, StackPolicy
+from cachedsl.policy.parts import Cfg, StackPolicy
 from cachedsl.policy.signal import Signal
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import attrs
 
 from cachedsl.machine.plan import Plan, StackPlan, StepEntry
 from cachedsl.machine.transition import warmup_length
-from cachedsl.policy.model import PREDICT_PARAMETERS, Cfg
+from cachedsl.policy.parts import PREDICT_PARAMETERS, Cfg
 from cachedsl.policy.signal import Signal, written
 
 

@@ -8,7 +8,9 @@ import attrs
 import yaml
 
 from cachedsl.policy.merge import Tree
-from cachedsl.policy.model import PREDICT_PARAMETERS, UNSET, PartialPredict, Policy, Predict, Unset
+from cachedsl.policy.model import Policy
+from cachedsl.policy.overrides import UNSET, PartialPredict, Unset
+from cachedsl.policy.parts import PREDICT_PARAMETERS, Predict
 from cachedsl.policy.signal import Signal, written
 
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import attrs
 
-from cachedsl.policy.model import Predict, PresetName
+from cachedsl.policy.parts import Predict, PresetName
 from cachedsl.policy.signal import Signal
 
 Tree = dict[str, Any]

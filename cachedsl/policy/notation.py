@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 from cachedsl.diagnostics import CachedslError, Diagnostic, PolicyError, Span
-from cachedsl.policy.model import BitMask, Cfg, Compute, Policy, Predict, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import BitMask, Cfg, Compute, Predict, Reuse, Warmup
 from cachedsl.policy.signal import SIGNALS
 
 MAX_NUMBER = 1_000_000  # of a count or a threshold, in every way to write a policy

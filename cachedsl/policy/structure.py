@@ -8,8 +8,19 @@ from typing import Any
 import attrs
 
 from cachedsl.policy.merge import Tree
-from cachedsl.policy.model import (
+from cachedsl.policy.model import Origin, Policy
+from cachedsl.policy.overrides import (
     UNSET,
+    PartialAccumulated,
+    PartialCompute,
+    PartialDynamic,
+    PartialPredict,
+    PartialPrune,
+    PartialReuse,
+    PartialWarmup,
+    StackOverride,
+)
+from cachedsl.policy.parts import (
     Accumulated,
     AtMask,
     BitMask,
@@ -19,22 +30,12 @@ from cachedsl.policy.model import (
     Dynamic,
     EveryMask,
     Mask,
-    Origin,
-    PartialAccumulated,
-    PartialCompute,
-    PartialDynamic,
-    PartialPredict,
-    PartialPrune,
-    PartialReuse,
-    PartialWarmup,
-    Policy,
     Predict,
     PresetMask,
     Prune,
     Refresh,
     Reuse,
     RunsMask,
-    StackOverride,
     Warmup,
 )
 from cachedsl.policy.signal import SIGNALS, Ratios, Signal

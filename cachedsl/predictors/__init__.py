@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cachedsl.policy.model import Predict
+from cachedsl.policy.parts import Predict
 from cachedsl.predictors.base import Predictor
 from cachedsl.predictors.copy import CopyPredictor
 from cachedsl.predictors.dmd import DmdPredictor

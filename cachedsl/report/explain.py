@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cachedsl.machine.plan import Plan, StackPlan
 from cachedsl.machine.transition import warmup_length
-from cachedsl.policy.model import Cfg, Predict, Prune
+from cachedsl.policy.parts import Cfg, Predict, Prune
 from cachedsl.policy.signal import Signal
 
 

@@ -11,7 +11,7 @@ from attrs import evolve
 from cachedsl.machine.events import Action, DropHistory, Event, RunStarted
 from cachedsl.machine.plan import StackPlan, Unit
 from cachedsl.machine.transition import Snapshot, initial, transition
-from cachedsl.policy.model import Predict
+from cachedsl.policy.parts import Predict
 from cachedsl.runtime.features import UnitFeatures
 from cachedsl.signals import BLOCK_INPUT, Meter, Setting, build_meter
 

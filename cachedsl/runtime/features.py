@@ -6,7 +6,7 @@ import torch
 from attrs import define, evolve, field, frozen
 
 from cachedsl.patterns import Stream
-from cachedsl.policy.model import Predict
+from cachedsl.policy.parts import Predict
 from cachedsl.predictors import CopyPredictor, Predictor, build_predictor
 from cachedsl.runtime.block_io import Streams
 from cachedsl.signals import Meter

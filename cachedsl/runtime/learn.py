@@ -18,7 +18,8 @@ from torch import nn
 
 from cachedsl.adapter_model import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
 from cachedsl.infer import Guess, Memory, SeenList, copied, guess, is_block_list, tensors, watch
-from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
 from cachedsl.runtime.objects import base_class
 
 logger = logging.getLogger("cachedsl")

@@ -6,22 +6,9 @@ from typing import Any
 
 import attrs
 
-from cachedsl.policy.model import (
-    Accumulated,
-    BitMask,
-    Cfg,
-    Compute,
-    Dynamic,
-    PartialCompute,
-    PartialReuse,
-    Policy,
-    Predict,
-    Prune,
-    Refresh,
-    Reuse,
-    StackOverride,
-    Warmup,
-)
+from cachedsl.policy.model import Policy
+from cachedsl.policy.overrides import PartialCompute, PartialReuse, StackOverride
+from cachedsl.policy.parts import Accumulated, BitMask, Cfg, Compute, Dynamic, Predict, Prune, Refresh, Reuse, Warmup
 from cachedsl.policy.signal import Signal
 from cachedsl.trace import StepRecord
 from tests.differential.cases import Case, Result, StepResult

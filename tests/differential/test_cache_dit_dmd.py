@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cachedsl.policy.model import Predict
+from cachedsl.policy.parts import Predict
 from cachedsl.predictors import PREDICTORS, Predictor, build_predictor
 from tests.differential.cases import Case
 from tests.differential.conftest import Reference

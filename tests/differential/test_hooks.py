@@ -25,7 +25,8 @@ from torch import nn
 
 from cachedsl import attached, load_policy
 from cachedsl.calibrate.magnitude import calibrate_magnitude
-from cachedsl.policy.model import Cfg, Compute, EveryMask, Policy, Reuse, RunsMask, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, EveryMask, Reuse, RunsMask, Warmup
 from cachedsl.policy.signal import Ratios, Signal
 from tests.tiny import inputs, tiny_transformer
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from cachedsl.machine.compile import compile_policy
 from cachedsl.machine.plan import StackPlan
 from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.policy.model import (
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import (
     Accumulated,
     AtMask,
     BitMask,
@@ -17,7 +18,6 @@ from cachedsl.policy.model import (
     Cfg,
     Compute,
     EveryMask,
-    Policy,
     PresetMask,
     Refresh,
     Reuse,

@@ -16,7 +16,7 @@ from cachedsl.machine.render import table_bits, table_lines
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.machine.simulate import simulate
 from cachedsl.policy.load import parse_policy
-from cachedsl.policy.model import AtMask, BitMask, RunsMask
+from cachedsl.policy.parts import AtMask, BitMask, RunsMask
 from cachedsl.report.explain import explain
 
 SHAPE = ModelShape([StackShape("double_blocks", 19), StackShape("single_blocks", 38)], "TinyModel")

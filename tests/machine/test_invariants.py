@@ -15,7 +15,8 @@ from cachedsl.machine.events import DropHistory, Failed, RunEnded, RunStarted, S
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.machine.simulate import simulate
 from cachedsl.machine.transition import InvalidTransition, Phase, initial, transition
-from cachedsl.policy.model import Policy, Reuse
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Reuse
 from tests.machine import strategies as own
 from tests.machine.drive import Drive
 from tests.machine.reference import interpret, mask_bits
@@ -271,7 +272,7 @@ EXHAUSTIVE = [
 def test_no_phase_is_dead_and_none_is_a_trap(number: int, steps: int) -> None:  # invariant 6
     from attrs import evolve
 
-    from cachedsl.policy.model import Compute, Refresh, Warmup
+    from cachedsl.policy.parts import Compute, Refresh, Warmup
 
     policy = evolve(EXHAUSTIVE[number], compute=Compute(1, 0), warmup=Warmup(2), refresh=Refresh(5))
     plan = compile_policy(policy, ModelShape([StackShape("blocks", 3)]), steps).stacks[0]

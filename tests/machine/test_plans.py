@@ -19,7 +19,8 @@ from cachedsl.machine.plan import Plan
 from cachedsl.machine.presets import DESIGNED, RUNS_28
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.matching import find_adapter, load_adapters
-from cachedsl.policy.model import AtMask, BudgetMask, EveryMask, Policy, PresetMask, RunsMask
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import AtMask, BudgetMask, EveryMask, PresetMask, RunsMask
 from cachedsl.report.explain import explain
 from tests.golden import matches_golden
 

@@ -33,17 +33,8 @@ from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.machine.simulate import simulate
 from cachedsl.machine.table import step_table
 from cachedsl.machine.transition import InvalidTransition, Phase, Snapshot, initial, transition
-from cachedsl.policy.model import (
-    Accumulated,
-    Compute,
-    Dynamic,
-    Policy,
-    Prune,
-    Refresh,
-    Reuse,
-    StackPolicy,
-    Warmup,
-)
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Accumulated, Compute, Dynamic, Prune, Refresh, Reuse, StackPolicy, Warmup
 from tests.machine import strategies as own
 from tests.machine.reference import interpret_units
 

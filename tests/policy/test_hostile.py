@@ -9,7 +9,8 @@ import pytest
 
 from cachedsl import Policy, PolicyError, load_policy
 from cachedsl.policy.load import check_file, parse_policy
-from cachedsl.policy.model import PartialPredict, Predict, StackOverride
+from cachedsl.policy.overrides import PartialPredict, StackOverride
+from cachedsl.policy.parts import Predict
 
 
 def findings(text: str) -> str:

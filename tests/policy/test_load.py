@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from cachedsl import CachedslError, Policy, PolicyError, bundled_policies, load_policy
-from cachedsl.policy import model
+from cachedsl.policy import overrides, parts
 from cachedsl.policy.dump import to_yaml
 from cachedsl.policy.load import check_file, parse_policy
-from cachedsl.policy.model import (
+from cachedsl.policy.parts import (
     Accumulated,
     AtMask,
     BitMask,
@@ -395,25 +395,25 @@ def test_schema_model_and_reference_page_have_the_same_keys() -> None:
     top = set(schema["properties"])
     typed = {a.name for a in attrs.fields(Policy)} - {"origin"}
     assert top == typed | {"extends"}
-    assert set(schema["$defs"]["stack"]["properties"]) == {a.name for a in attrs.fields(model.StackPolicy)}
-    assert {a.name for a in attrs.fields(model.StackOverride)} == {a.name for a in attrs.fields(model.StackPolicy)}
+    assert set(schema["$defs"]["stack"]["properties"]) == {a.name for a in attrs.fields(parts.StackPolicy)}
+    assert {a.name for a in attrs.fields(overrides.StackOverride)} == {a.name for a in attrs.fields(parts.StackPolicy)}
 
     def long_form(key: str) -> set[str]:
         part = schema["$defs"][key.rpartition(".")[2]]
         branch = part if "properties" in part else next(b for b in part["oneOf"] if b.get("type") == "object")
         return set(branch["properties"])
 
-    nested = {"reuse.signal": Signal, "compute": model.Compute, "warmup": model.Warmup, "reuse": model.Reuse, "predict": model.Predict,
-              "cfg": model.Cfg, "refresh": model.Refresh, "prune": model.Prune}  # fmt: skip
+    nested = {"reuse.signal": Signal, "compute": parts.Compute, "warmup": parts.Warmup, "reuse": parts.Reuse, "predict": parts.Predict,
+              "cfg": parts.Cfg, "refresh": parts.Refresh, "prune": parts.Prune}  # fmt: skip
     for key, cls in nested.items():
         assert long_form(key) == {a.name for a in attrs.fields(cls)}, key
-    masks = {a.name.rstrip("_") for cls in get_args(model.Mask) for a in attrs.fields(cls)}
+    masks = {a.name.rstrip("_") for cls in get_args(parts.Mask) for a in attrs.fields(cls)}
     assert long_form("steps") == masks
     page = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([a-z_.]+)`", page[page.index("## Keys") : page.index("### `extends`")], re.M))
     keys = top | {f"{key}.{inner}" for key in (*nested, "steps") for inner in long_form(key)}
     keys |= {"reuse.max_accumulated.limit", "reuse.max_accumulated.reset"}
-    keys |= {f"prune.dynamic.{a.name}" for a in attrs.fields(model.Dynamic)}
+    keys |= {f"prune.dynamic.{a.name}" for a in attrs.fields(parts.Dynamic)}
     assert documented == keys
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from cachedsl import attached
-from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 STEPS = 6

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
 from tests.tiny import PIPELINES, call, inputs, tiny_pipeline, tiny_transformer
 
 STEPS = 6

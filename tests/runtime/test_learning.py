@@ -21,7 +21,8 @@ from cachedsl import Adapter, PolicyError, StackAdapter, TransformerAdapter, att
 from cachedsl.adapter_model import UnsupportedModel
 from cachedsl.cli.main import main
 from cachedsl.matching import match_transformer
-from cachedsl.policy.model import Cfg, Compute, Policy, Prune, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Prune, Reuse, Warmup
 from cachedsl.runtime.learn import learn
 from tests.strangers import STRANGERS, Hourglass, Noisy, Sealed, Stranger, Terraces, TwoRivers
 from tests.tiny import call, tiny_pipeline

@@ -23,7 +23,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from cachedsl.adapter_model import UnsupportedModel
 from cachedsl.cli.main import main
 from cachedsl.infer import copied
-from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
 from cachedsl.runtime.learn import learn
 from tests.strangers import DIM, Mixer, Stranger
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
 from tests.tiny import HIDDEN, LATENT, inputs, tiny_transformer
 
 TOKENS = (LATENT // 2) ** 2

@@ -14,7 +14,8 @@ from cachedsl.machine.plan import Plan
 from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.matching import match_transformer
 from cachedsl.policy.load import bundled_policies
-from cachedsl.policy.model import Cfg, Compute, Policy, Predict, PredictMethod, Prune, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Predict, PredictMethod, Prune, Reuse, Warmup
 from cachedsl.policy.signal import SIGNALS, Signal, TapName
 from cachedsl.predictors import build_predictor
 from cachedsl.signals import ModelInput, Setting, StepView, build_meter

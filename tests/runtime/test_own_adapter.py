@@ -12,7 +12,8 @@ from torch import nn
 
 from cachedsl import PolicyError, attached, load_adapter, load_policy, matching
 from cachedsl.adapter_model import AdapterError, UnsupportedModel
-from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
 from cachedsl.runtime.errors import ConcurrentRun
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 

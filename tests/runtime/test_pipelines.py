@@ -13,7 +13,8 @@ from diffusers import ClassifierFreeGuidance
 from torch import nn
 
 from cachedsl.matching import match_transformer
-from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
 from tests import tiny
 from tests.pipelines import PIPELINES, call, hunyuan_image
 from tests.zoo.base import noise

@@ -8,7 +8,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
-from cachedsl.policy.model import Cfg, Compute, Policy, Predict, PredictMethod, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Predict, PredictMethod, Reuse, Warmup
 from cachedsl.runtime.errors import ClockUnavailable
 from cachedsl.runtime.features import Position, UnitFeatures
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from cachedsl.policy.model import Cfg, Compute, Dynamic, Policy, Predict, Prune, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Dynamic, Predict, Prune, Reuse, Warmup
 from tests.runtime.test_reuse import NAMES, count_blocks
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 STEPS = 8
 
 
-def prune(threshold: Any, front: int = 1, back: int = 1, predict: Predict = Predict(), **more: Any) -> Policy:  # noqa: B008
+def prune(threshold: Any, front: int = 1, back: int = 1, predict: Predict = Predict(), **more: Any) -> Policy:
     return Policy(
         compute=Compute(front, back),
         warmup=Warmup(2),

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl.policy.model import Cfg, Compute, PartialReuse, Policy, Predict, Reuse, StackOverride, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.overrides import PartialReuse, StackOverride
+from cachedsl.policy.parts import Cfg, Compute, Predict, Reuse, Warmup
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 NAMES = ["dit", "flux", "qwenimage", "wan", "cogvideox"]

@@ -13,7 +13,7 @@ from diffusers import FirstBlockCacheConfig
 
 from cachedsl import CachedslError, Policy, PolicyError, attached
 from cachedsl.adapter_model import UnsupportedModel
-from cachedsl.policy.model import BitMask, Cfg, Compute, Predict, Reuse, Warmup
+from cachedsl.policy.parts import BitMask, Cfg, Compute, Predict, Reuse, Warmup
 from cachedsl.runtime.errors import AlreadyAttached, CfgMismatch, ConcurrentRun, StillRunning
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 

@@ -16,7 +16,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
 from cachedsl import PolicyError, load_policy
-from cachedsl.policy.model import Cfg, Compute, Policy, Predict, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Predict, Reuse, Warmup
 from cachedsl.policy.signal import Ratios, Signal
 from cachedsl.runtime.errors import ClockUnavailable
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachedsl.policy.model import Predict, PredictMethod
+from cachedsl.policy.parts import Predict, PredictMethod
 from cachedsl.predictors import PREDICTORS, Predictor, build_predictor
 
 coefficients = st.lists(st.floats(-2, 2), min_size=1, max_size=6)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachedsl.policy.model import Predict, PredictMethod
+from cachedsl.policy.parts import Predict, PredictMethod
 from cachedsl.predictors import Predictor, build_predictor
 from cachedsl.predictors.taylor import TaylorPredictor
 

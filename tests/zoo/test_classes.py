@@ -18,7 +18,8 @@ from torch import nn
 
 from cachedsl import PolicyError, supported_matrix
 from cachedsl.matching import match_transformer
-from cachedsl.policy.model import Cfg, Compute, Policy, Prune, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Prune, Reuse, Warmup
 from cachedsl.runtime.session import Cached
 from tests.zoo.base import Entry, tensors
 from tests.zoo.entries import ENTRIES, NO_DENOISERS

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl.policy.model import Cfg, Compute, Policy, Reuse, Warmup
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
 from tests.zoo.base import Entry, tensors
 from tests.zoo.entries import ENTRIES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cachedsl.diagnostics import Diagnostic
 from cachedsl.policy.checks.base import Findings, Subject
-from cachedsl.policy.model import StackPolicy
+from cachedsl.policy.parts import StackPolicy
 
 
 def check(subject: Subject) -> Findings:

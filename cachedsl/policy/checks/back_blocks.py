@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cachedsl.diagnostics import Diagnostic
 from cachedsl.policy.checks.base import Findings, Subject
-from cachedsl.policy.model import Compute
+from cachedsl.policy.parts import Compute
 
 
 def check(subject: Subject) -> Findings:

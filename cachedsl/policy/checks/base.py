@@ -9,7 +9,9 @@ from attrs import frozen
 
 from cachedsl.diagnostics import Diagnostic, Span
 from cachedsl.policy.merge import Tree
-from cachedsl.policy.model import Policy, StackPolicy, overlay, specificity
+from cachedsl.policy.model import Policy, specificity
+from cachedsl.policy.overrides import overlay
+from cachedsl.policy.parts import StackPolicy
 
 
 @frozen

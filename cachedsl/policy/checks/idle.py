@@ -11,7 +11,8 @@ from attrs import frozen
 
 from cachedsl.diagnostics import Diagnostic
 from cachedsl.policy.checks.base import Findings, Subject
-from cachedsl.policy.model import Cfg, Policy
+from cachedsl.policy.model import Policy
+from cachedsl.policy.parts import Cfg
 
 
 @frozen

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from cachedsl.diagnostics import Diagnostic
 from cachedsl.policy.checks.base import Findings, Subject
 from cachedsl.policy.merge import Tree
-from cachedsl.policy.model import PREDICT_PARAMETERS, StackPolicy
+from cachedsl.policy.parts import PREDICT_PARAMETERS, StackPolicy
 from cachedsl.policy.signal import SIGNAL_PARAMETERS
 
 Without = tuple[tuple[str, ...], str, str]
