@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from tests.zoo import (
-    acestep_to_cogview3,
-    cogview4_to_hidream,
+    audio,
     families,
-    hunyuan_to_kandinsky,
-    krea_to_qwenimage21,
-    loops_of_their_own,
-    more_kandinsky_and_joy,
-    qwenimage_to_zimage,
+    image_cross_attention,
+    image_flux,
+    image_joint_attention,
+    image_joint_then_single,
+    image_one_sequence,
+    video_cross_attention,
+    video_joint_attention,
+    video_kandinsky,
+    video_wan,
+    video_with_sound,
+    worlds_proteins_embeddings,
 )
 from tests.zoo.base import Entry
 
 PARTS = (
     families,
-    acestep_to_cogview3,
-    cogview4_to_hidream,
-    hunyuan_to_kandinsky,
-    krea_to_qwenimage21,
-    loops_of_their_own,
-    more_kandinsky_and_joy,
-    qwenimage_to_zimage,
+    audio,
+    image_cross_attention,
+    image_flux,
+    image_joint_attention,
+    image_joint_then_single,
+    image_one_sequence,
+    video_cross_attention,
+    video_joint_attention,
+    video_kandinsky,
+    video_wan,
+    video_with_sound,
+    worlds_proteins_embeddings,
 )
 ENTRIES: dict[str, Entry] = {entry.name: entry for part in PARTS for entry in part.ENTRIES}
 

@@ -1,46 +1,26 @@
-"""Transformer classes of diffusers whose loops or inputs are unlike the others'."""
+"""Transformers of other things than pictures, films and sounds.
+
+Sana's world model and its refiner; proteins; an image's embedding, the prior of unCLIP; image and text at once, UniDiffuser.
+"""
 
 from __future__ import annotations
 
 from functools import cache, partial
-from types import SimpleNamespace
-from typing import Any, cast
-from unittest import mock
+from typing import Any
 
 import torch
 from diffusers import (
+    PriorTransformer,
     RFD4ProteinaTransformer,
     SanaWMLTX2RefinerTransformer3DModel,
     SanaWMTransformer3DModel,
     UniDiffuserModel,
-    WanAnimate2Transformer3DModel,
 )
 from diffusers.models.transformers.transformer_sana_wm_refiner import SanaWMRefinerKVCache
-from diffusers.models.transformers.transformer_wan_animate_2 import WanAnimate2KVCache
 from torch import nn
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from tests.tiny import _smooth
 from tests.zoo.base import Entry, latent, make, noise, timestep
-
-HEADS = {"num_attention_heads": 2, "attention_head_dim": 16}
-HIDDEN = 32
-CHANNELS = 4
-SIDE = 4  # latent height and width
-FRAMES = 2
-TOKENS = FRAMES * SIDE * SIDE
-TEXT = 6  # tokens
-TEXT_DIM = 16
-
-
-def _text() -> torch.Tensor:
-    return noise(1, TEXT, TEXT_DIM, role=1)
-
-
-def _mask() -> torch.Tensor:
-    """A prompt mask whose last token is padding."""
-    return torch.tensor([[1] * (TEXT - 1) + [0]])
-
+from tests.zoo.inputs import CHANNELS, FRAMES, GRID, HEADS, HIDDEN, PATCHES, TEXT, TEXT_DIM, prompt, prompt_mask
 
 # Sana's world model
 
@@ -71,12 +51,12 @@ def _camera() -> torch.Tensor:
 
 def _sana_wm_inputs(step: int, total: int, camera: bool = False) -> dict[str, Any]:
     """A timestep per frame; without a camera, the blocks have one branch less."""
-    plucker = noise(1, 6, FRAMES, SIDE, SIDE, role=2)
+    plucker = noise(1, 6, FRAMES, GRID, GRID, role=2)
     return {
-        "hidden_states": latent((1, CHANNELS, FRAMES, SIDE, SIDE), step, total),
+        "hidden_states": latent((1, CHANNELS, FRAMES, GRID, GRID), step, total),
         "timestep": timestep(step, total).repeat(1, 1, FRAMES),
-        "encoder_hidden_states": _text()[None],
-        "encoder_attention_mask": _mask(),
+        "encoder_hidden_states": prompt()[None],
+        "encoder_attention_mask": prompt_mask(),
         **({"camera_conditions": _camera(), "chunk_plucker": plucker} if camera else {}),
     }
 
@@ -117,17 +97,17 @@ def _refiner_window() -> SanaWMRefinerKVCache:
 
 def _refiner_inputs(step: int, total: int, window: bool = False) -> dict[str, Any]:
     return {
-        "hidden_states": latent((1, TOKENS, CHANNELS), step, total),
-        "encoder_hidden_states": _text(),
-        "timestep": timestep(step, total).repeat(1, TOKENS),
-        "video_rotary_emb": _rope(TOKENS),
-        "encoder_attention_mask": _mask(),
+        "hidden_states": latent((1, FRAMES * PATCHES, CHANNELS), step, total),
+        "encoder_hidden_states": prompt(),
+        "timestep": timestep(step, total).repeat(1, FRAMES * PATCHES),
+        "video_rotary_emb": _rope(FRAMES * PATCHES),
+        "encoder_attention_mask": prompt_mask(),
         **({"kv_cache": _refiner_window(), "kv_cache_mode": "inject"} if window else {}),
     }
 
 
 # RFD4-Proteina
-# RFD4ProteinaTransformer: its loop makes new pairs out of what every second layer returned, which are no stream.
+# Its loop makes new pairs out of what every second layer returned, which are no stream.
 
 
 RESIDUES = 8
@@ -172,68 +152,25 @@ def _proteina_inputs(step: int, total: int, cycles: int = 1) -> dict[str, Any]:
     }
 
 
-# Wan Animate 2
+# The prior of unCLIP
 
 
-WAN_TOKENS = 16  # of a frame
+def _prior() -> nn.Module:
+    return make(PriorTransformer, **HEADS, num_layers=5, embedding_dim=TEXT_DIM, num_embeddings=TEXT)
 
 
-def _interpreted(*args: Any, _compile: bool, **more: Any) -> BlockMask:
-    """Make a block mask without a compiler, for which the model asks."""
-    return create_block_mask(*args, **more)
-
-
-def _wan_animate2(layers: int = 6) -> nn.Module:
-    model = make(
-        WanAnimate2Transformer3DModel,
-        text_len=TEXT,
-        in_dim=2 * CHANNELS + 4,
-        dim=HIDDEN,
-        ffn_dim=2 * HIDDEN,
-        freq_dim=64,
-        text_dim=TEXT_DIM,
-        out_dim=CHANNELS,
-        num_heads=2,
-        num_layers=layers,
-    )
-    wan = cast(Any, model)
-    _smooth(cast(Any, SimpleNamespace(linear_1=wan.time_embedding[0])))
-    with mock.patch(f"{type(model).__module__}.create_block_mask", _interpreted):
-        wan.block_masks[(FRAMES, WAN_TOKENS)] = wan.create_mask(FRAMES, WAN_TOKENS, "cpu")
-    return model
-
-
-@cache
-def _wan_reference() -> WanAnimate2KVCache:
-    """Keys and values of the reference's tokens, which the denoising steps only read."""
-    reference = WanAnimate2KVCache(12)
-    for i, layer in enumerate(reference.layer_caches):
-        key, value = (noise(1, FRAMES * WAN_TOKENS, 2, 16, role=role + i) for role in (100, 120))
-        layer.store(key, value)
-    return reference
-
-
-def _wan_animate2_inputs(step: int, total: int, unconditional: bool = False) -> dict[str, Any]:
-    """The unconditional branch leaves out block 9."""
-    frames = FRAMES + 1
+def _prior_inputs(step: int, total: int) -> dict[str, Any]:
     return {
-        "hidden_states": [latent((CHANNELS, frames, 8, 8), step, total)],
+        "hidden_states": latent((1, TEXT_DIM), step, total),
         "timestep": timestep(step, total),
-        "encoder_hidden_states": [_text()[0]],
-        "condition_latents": [noise(CHANNELS + 4, frames, 8, 8, role=2)],
-        "kv_cache": _wan_reference(),
-        "kv_cache_mode": "cached",
-        "seq_len": frames * WAN_TOKENS,
-        "encoder_hidden_states_image": noise(1, 5, 1280, role=3),
-        "reference_grid_sizes": torch.tensor([[FRAMES, 4, 4]]),
-        "origin_len": 4 * (FRAMES - 1),
-        "origin_area": [64, 64],
-        "is_uncondtion": unconditional,
+        "proj_embedding": noise(1, TEXT_DIM, role=2),
+        "encoder_hidden_states": prompt(),
+        "attention_mask": prompt_mask().bool(),
     }
 
 
 # UniDiffuser
-# UniDiffuserModel: what every in-block returned goes to an out-block, so that none may stand in with its input.
+# What every in-block returned goes to an out-block, so that none may stand in with its input.
 
 
 def _unidiffuser() -> nn.Module:
@@ -266,6 +203,7 @@ def _unidiffuser_inputs(step: int, total: int) -> dict[str, Any]:
 
 
 ENTRIES: tuple[Entry, ...] = (
+    Entry("PriorTransformer", _prior, _prior_inputs),
     Entry("RFD4ProteinaTransformer", _proteina, _proteina_inputs),
     Entry("RFD4ProteinaTransformer/recycle", _proteina, partial(_proteina_inputs, cycles=3)),
     Entry("SanaWMLTX2RefinerTransformer3DModel", _refiner, _refiner_inputs),
@@ -273,10 +211,4 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("SanaWMTransformer3DModel", _sana_wm, _sana_wm_inputs),
     Entry("SanaWMTransformer3DModel/camera", _sana_wm, partial(_sana_wm_inputs, camera=True)),
     Entry("UniDiffuserModel", _unidiffuser, _unidiffuser_inputs),
-    Entry("WanAnimate2Transformer3DModel", _wan_animate2, _wan_animate2_inputs),
-    Entry(
-        "WanAnimate2Transformer3DModel/unconditional",
-        partial(_wan_animate2, layers=12),
-        partial(_wan_animate2_inputs, unconditional=True),
-    ),
 )
