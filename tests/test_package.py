@@ -11,26 +11,12 @@ from pathlib import Path
 import pytest
 
 from cachedsl import bundled_policies
+from tests.wheel import ROOT, built_wheel
 
-ROOT = Path(__file__).resolve().parent.parent
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel with what is installed, from a copy of the tree without build leftovers."""
-    work = tmp_path_factory.mktemp("wheel")
-    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    if names.returncode != 0:
-        pytest.skip("needs a git checkout to tell the project's files from others")
-    for name in names.stdout.splitlines():
-        source = ROOT / name
-        if source.is_file() and not name.startswith("tests/"):
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / name).write_bytes(source.read_bytes())
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(work / "dist"), str(work)]
-    subprocess.run(command, check=True, capture_output=True)
-    (found,) = (work / "dist").glob("*.whl")
-    return found
+    return built_wheel(tmp_path_factory)
 
 
 def test_the_wheel_installs_elsewhere_and_lists_its_policies(wheel: Path, tmp_path: Path) -> None:

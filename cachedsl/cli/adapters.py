@@ -11,6 +11,7 @@ import click
 from cachedsl.cli.importing import CannotCall, call_named, told
 from cachedsl.cli.tables import print_table, table_of
 from cachedsl.diagnostics import CachedslError
+from cachedsl.extras import need_or_exit
 from cachedsl.registry import Supported, supported_matrix, supported_pipelines
 
 _HEAD = ("family", "transformer", "block lists", "pattern", "CFG", "diffusers")
@@ -48,6 +49,7 @@ def probe(target: str, inputs: str | None, family: str | None) -> None:
 
     MODULE:CLASS is a class that is made without arguments, or a function that returns a model.
     """
+    need_or_exit("torch", "diffusers", to="probe a model", extra="diffusers")
     model = _model(target)
     given, inputs_of = _inputs(model, inputs)
     _check_fit(model, given, inputs_of)

@@ -11,6 +11,7 @@ import click
 
 from cachedsl.cli.importing import call_named
 from cachedsl.diagnostics import CachedslError, Diagnostic, PolicyError, Span
+from cachedsl.extras import need_or_exit
 from cachedsl.policy.beside import beside, tree_root
 from cachedsl.source import Node, printable, read
 
@@ -38,6 +39,7 @@ def magnitude(policy: Path, pipeline: str, steps: int, runs: int, seed: int) -> 
     The file is the one that the policy names as `reuse.signal.ratios`, else `<policy>.ratios.yaml`. What is in it
     already is overwritten. It must lie in the policy's own tree, in a folder that exists.
     """
+    need_or_exit("torch", "diffusers", to="calibrate on a pipeline", extra="diffusers")
     import torch
 
     from cachedsl.calibrate.magnitude import calibrate_magnitude

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cachedsl.diagnostics import CachedslError
+from cachedsl.extras import need_or_exit
 from cachedsl.policy.load import load_policy
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def demo(names: tuple[str, ...], steps: int, samples: int, seed: int, output: Pa
     The table shows the share of blocks that ran, the speed-up within this process, how close the images are to the
     uncached ones (PSNR), and how many a classifier fitted to real digits reads as asked.
     """
+    need_or_exit("torch", "diffusers", "skimage", "sklearn", "PIL", to="run the demo", extra="demo")
     try:
         policies = [load_policy(name) for name in names or DEFAULT_POLICIES]
         rows = _run(policies, [i % 10 for i in range(samples)], steps, seed)
@@ -82,13 +84,11 @@ def demo(names: tuple[str, ...], steps: int, samples: int, seed: int, output: Pa
 
 
 def _run(policies: list[Policy], labels: list[int], steps: int, seed: int) -> list[Row]:
-    try:
-        import torch
+    import torch
 
-        from cachedsl.bench.compare import compare
-        from cachedsl.bench.digits import load_digits_pipeline
-    except ImportError as error:
-        raise CachedslError(f"the demo needs {error.name}; install it with pip install 'cachedsl[demo]'") from error
+    from cachedsl.bench.compare import compare
+    from cachedsl.bench.digits import load_digits_pipeline
+
     torch.set_num_threads(1)  # the model is tiny: more threads spend their time on waiting for each other
     columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     pipe = load_digits_pipeline()

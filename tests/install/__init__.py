@@ -1,0 +1,1 @@
+"""The package as it is installed: without torch, from a wheel."""
