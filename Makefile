@@ -3,13 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-matrix lint format check-format clean
+.PHONY: demo test check test-matrix lint format check-format clean
 
 demo: .venv/.ready-demo
 	$(BIN)/cachedsl demo
 
 test: .venv/.ready-test lint
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# What is quick: style, types, imports, and the tests that need no model; within two minutes on two cores.
+check: .venv/.ready-test lint
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
+		$(wildcard tests/unit tests/policy tests/machine tests/text)
 
 # The oldest diffusers that pyproject.toml admits (before it, Qwen-Image is called with other arguments), from a folder
 # that goes before .venv's own packages. What drives models is tested, on the families that it has.
