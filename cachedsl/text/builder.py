@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import yaml
@@ -11,7 +9,7 @@ from attrs import define, evolve, field
 
 from cachedsl.text import rules
 from cachedsl.text.finding import Edit, Finding, Fix, Related, Rule, Span
-from cachedsl.text.places import Lines
+from cachedsl.text.places import Lines, before
 from cachedsl.text.scalars import is_too_long, joined_pairs, quoted, resolve_scalar, shortened
 from cachedsl.text.scanner import Events
 from cachedsl.text.tree import Node
@@ -226,16 +224,3 @@ class Builder:
         """Return the place of a value that was left out: PyYAML may put it behind blank lines and comments."""
         end = before(self._text, span.start - self._shift, self.events.comments)
         return self._lines.span(end + self._shift)
-
-
-def before(text: str, offset: int, comments: Sequence[tuple[int, int]]) -> int:
-    """Return the end of what stands in `text` before `offset`, blanks and comments aside."""
-    index = bisect_left(comments, (offset, 0)) - 1
-    while True:
-        while offset > 0 and text[offset - 1] in " \t\r\n\x85\u2028\u2029":
-            offset -= 1
-        while index >= 0 and comments[index][1] > offset:
-            index -= 1
-        if index < 0 or comments[index][1] != offset:
-            return offset
-        offset = comments[index][0]

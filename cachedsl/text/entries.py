@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 
-from cachedsl.text.builder import before
 from cachedsl.text.finding import Edit, Span
-from cachedsl.text.places import BREAK
+from cachedsl.text.places import BLANKS, BREAK, before
 from cachedsl.text.scalars import quoted, written
 from cachedsl.text.tree import Document, Node
 
@@ -40,7 +39,7 @@ def replace_value(document: Document, node: Node, text: str) -> tuple[Edit, ...]
         # The value stands on lines of its own, at an indentation that only a mapping or list may have.
         line = document.lines.begin(start)
         cut = document.lines.end(line - 1) if line else start
-        return Edit(owner, owner, f" {text}"), Edit(cut, end, "")
+        return Edit(owner, owner, f" {text}"), Edit(_cut(document, owner, cut, start, end), end, "")
     # A `#` is part of a plain value that it touches.
     return (Edit(start, end, f"{text} " if whole[end : end + 1] == "#" else text),)
 
@@ -78,7 +77,10 @@ def remove_entry(document: Document, mapping: Node, key: str) -> tuple[Edit, ...
 
 
 def insert_entry(document: Document, mapping: Node, key: str, value: str, after: str | None = None) -> tuple[Edit, ...]:
-    """Put `key` with `value`, which is YAML on one line, behind the entry `after`, or else first. Raises `CannotEdit`."""
+    """Put `key` with `value`, which is YAML on one line, behind the entry `after`, or else first.
+
+    Raises `CannotEdit`.
+    """
     _check_line(value)
     if key in mapping.mapping:
         raise CannotEdit(f"the mapping has a key `{key}` already")
@@ -124,7 +126,14 @@ def _remove_in_brackets(document: Document, start: int, end: int) -> tuple[Edit,
     if not text[owner:start].strip():
         return (Edit(owner - 1, end, ""),)
     # Comments stand between the comma and the entry.
-    return Edit(owner - 1, owner, ""), Edit(lines.end(lines.begin(start) - 1) if alone else start, end, "")
+    cut = lines.end(lines.begin(start) - 1) if alone else start
+    return Edit(owner - 1, owner, ""), Edit(_cut(document, owner, cut, start, end), end, "")
+
+
+def _cut(document: Document, owner: int, cut: int, start: int, end: int) -> int:
+    """Return where to begin to delete, so that what is left of the last line does not end up in a comment."""
+    commented = document.text[owner:cut].strip()
+    return start if commented and document.text[end : document.lines.end(end)].strip() else cut
 
 
 def _remove_lines(document: Document, mapping: Node, start: int, end: int) -> Edit:
@@ -181,7 +190,7 @@ def _after(document: Document, offset: int) -> int:
     """Return where something stands again at or after `offset`, blanks and comments aside."""
     text = document.text
     while True:
-        while offset < len(text) and text[offset] in " \t\r\n\x85\u2028\u2029":
+        while offset < len(text) and text[offset] in BLANKS:
             offset += 1
         if not _comment_at(document, offset):
             return offset

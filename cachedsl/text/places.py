@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 
 from cachedsl.text.finding import Span
 
 BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 BOM = "\ufeff"
+BLANKS = " \t\r\n\x85\u2028\u2029"
 
 
 class Lines:
@@ -52,3 +53,16 @@ class Lines:
         last = self._index(end)
         column = max(start - self._begins[first], 0) + 1
         return Span(self.file, first + 1, column, last + 1, max(end - self._begins[last], 0) + 1, start, end)
+
+
+def before(text: str, offset: int, comments: Sequence[tuple[int, int]]) -> int:
+    """Return the end of what stands in `text` before `offset`, blanks and comments aside."""
+    index = bisect_left(comments, (offset, 0)) - 1
+    while True:
+        while offset > 0 and text[offset - 1] in BLANKS:
+            offset -= 1
+        while index >= 0 and comments[index][1] > offset:
+            index -= 1
+        if index < 0 or comments[index][1] != offset:
+            return offset
+        offset = comments[index][0]

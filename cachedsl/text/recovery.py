@@ -10,15 +10,13 @@ from attrs import evolve, frozen
 from cachedsl.text import rules
 from cachedsl.text.builder import Builder, Stop
 from cachedsl.text.finding import Edit, Finding, Fix
-from cachedsl.text.places import Lines
+from cachedsl.text.places import BLANKS, Lines
 from cachedsl.text.scalars import shortened
 from cachedsl.text.tree import Node
 
 # How often reading goes on behind an error, and for how many characters in all.
 MAX_RECOVERIES = 8
-MAX_REREAD = 512 * 1024
-
-_BLANKS = " \t\r\n\x85\u2028\u2029"
+MAX_REREAD = 256 * 1024
 
 
 @frozen(eq=False)
@@ -78,7 +76,7 @@ def recovered(first: Attempt, lines: Lines, shift: int) -> tuple[Attempt, int]:
     for _ in range(MAX_RECOVERIES):
         tried: list[Attempt] = []
         for text in dict.fromkeys(_repaired(latest, lines, shift)):
-            if reread > MAX_REREAD:
+            if reread + len(text) > MAX_REREAD:
                 break
             again = attempt(text, lines, shift)
             reread += _reached(again.builder)
@@ -113,7 +111,7 @@ def _reached(builder: Builder) -> int:
 
 def _line_before(text: str, lines: Lines, offset: int, shift: int) -> int:
     begin = lines.begin(offset + shift) - shift
-    return len(text[:begin].rstrip(_BLANKS)) - 1
+    return len(text[:begin].rstrip(BLANKS)) - 1
 
 
 def _repaired(latest: Attempt, lines: Lines, shift: int) -> Iterator[str]:
@@ -126,7 +124,7 @@ def _repaired(latest: Attempt, lines: Lines, shift: int) -> Iterator[str]:
         text = latest.text
     for offset in latest.blamed:
         end = lines.end(max(offset, 0) + shift) - shift
-        last = len(text[:end].rstrip(_BLANKS)) - 1
+        last = len(text[:end].rstrip(BLANKS)) - 1
         if offset >= 0 and last >= 0:
             begin, end = lines.begin(last + shift) - shift, lines.end(last + shift) - shift
             yield text[:begin] + " " * (end - begin) + text[end:]
