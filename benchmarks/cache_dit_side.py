@@ -30,7 +30,7 @@ from frontier_masks import POWERS, Tree, bits, intervals, is_plain, most_steps, 
 from frontier_measure import STEPS, TARGETS, Setup, machine, measure, measure_entries, progressing
 from frontier_search import Candidate, Search, Side, chosen_entries, validate
 
-from cachedsl.bench.digits import load_digits_pipeline
+from cachedsl.measure.digits import load_digits_pipeline
 
 PRESETS = ("slow", "medium", "fast", "ultra")
 THRESHOLD = ("cache", "residual_diff_threshold")

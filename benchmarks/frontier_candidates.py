@@ -12,7 +12,7 @@ import yaml
 from frontier_masks import POWERS, Tree, bits, intervals, is_plain, most_steps, reachable, static_masks
 from frontier_search import Candidate, Side
 
-from cachedsl.policy.load import parse_policy
+from cachedsl.loading import parse_policy
 
 THRESHOLD = ("reuse", "threshold")
 ACCUMULATED = ("reuse", "max_accumulated")

@@ -16,8 +16,8 @@ import torch
 from attrs import define, field, frozen
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cachedsl.bench.digits import NUM_INFERENCE_STEPS, DigitReader, Images, sample
-from cachedsl.metrics.images import psnr
+from cachedsl.measure.digits import NUM_INFERENCE_STEPS, DigitReader, Images, sample
+from cachedsl.measure.images import psnr
 
 STEPS = NUM_INFERENCE_STEPS
 TARGETS = (0.6, 0.4, 0.25)

@@ -20,7 +20,7 @@ from frontier_masks import most_steps, move
 from frontier_measure import SLACK, STEPS, Attach, Entry, Measured, Setup, finite, first_line, machine, measure, meets
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from cachedsl.bench.digits import Images, load_digits_pipeline
+from cachedsl.measure.digits import Images, load_digits_pipeline
 
 DRAW_SEED = 0
 BISECTIONS = 6

@@ -10,16 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cachedsl.adapter_model import Adapter, StackAdapter, TransformerAdapter
-    from cachedsl.diagnostics import CachedslError, PolicyError
-    from cachedsl.machine.compile import compile_policy
-    from cachedsl.matching import load_adapter
-    from cachedsl.policy.load import bundled_policies, load_policy
-    from cachedsl.policy.model import Policy
-    from cachedsl.registry import supported_matrix, supported_pipelines
+    from cachedsl.language.policy import Policy
+    from cachedsl.loading import bundled_policies, load_policy
+    from cachedsl.lower.compile import compile_policy
+    from cachedsl.matching.adapter import Adapter, StackAdapter, TransformerAdapter
+    from cachedsl.matching.reading import load_adapter
+    from cachedsl.matching.supported import supported_matrix, supported_pipelines
     from cachedsl.runtime.attach import attached
     from cachedsl.runtime.session import Cached
     from cachedsl.summary import Summary
+    from cachedsl.text.finding import CachedslError, PolicyError
     from cachedsl.trace import Trace
 
 __all__ = [
@@ -43,22 +43,22 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Adapter": "cachedsl.adapter_model",
+    "Adapter": "cachedsl.matching.adapter",
     "Cached": "cachedsl.runtime.session",
-    "CachedslError": "cachedsl.diagnostics",
-    "Policy": "cachedsl.policy.model",
-    "PolicyError": "cachedsl.diagnostics",
-    "StackAdapter": "cachedsl.adapter_model",
+    "CachedslError": "cachedsl.text.finding",
+    "Policy": "cachedsl.language.policy",
+    "PolicyError": "cachedsl.text.finding",
+    "StackAdapter": "cachedsl.matching.adapter",
     "Summary": "cachedsl.summary",
     "Trace": "cachedsl.trace",
-    "TransformerAdapter": "cachedsl.adapter_model",
+    "TransformerAdapter": "cachedsl.matching.adapter",
     "attached": "cachedsl.runtime.attach",
-    "bundled_policies": "cachedsl.policy.load",
-    "compile_policy": "cachedsl.machine.compile",
-    "load_adapter": "cachedsl.matching",
-    "load_policy": "cachedsl.policy.load",
-    "supported_matrix": "cachedsl.registry",
-    "supported_pipelines": "cachedsl.registry",
+    "bundled_policies": "cachedsl.loading",
+    "compile_policy": "cachedsl.lower.compile",
+    "load_adapter": "cachedsl.matching.reading",
+    "load_policy": "cachedsl.loading",
+    "supported_matrix": "cachedsl.matching.supported",
+    "supported_pipelines": "cachedsl.matching.supported",
 }
 
 

@@ -15,11 +15,12 @@ from diffusers import DiTPipeline
 from PIL import Image
 
 from cachedsl import Policy, load_policy
-from cachedsl.bench.compare import Row, compare
-from cachedsl.bench.digits import DigitReader, load_digits_pipeline, sample
 from cachedsl.cli.main import main
-from cachedsl.metrics.images import psnr
-from cachedsl.policy.parts import BitMask, Compute, Predict, Reuse, Warmup
+from cachedsl.language.masks import BitMask
+from cachedsl.language.parts import Compute, Predict, Reuse, Warmup
+from cachedsl.measure.compare import Row, compare
+from cachedsl.measure.digits import DigitReader, load_digits_pipeline, sample
+from cachedsl.measure.images import psnr
 
 LABELS = list(range(10))
 

@@ -7,10 +7,10 @@ import re
 import pytest
 
 from cachedsl import compile_policy
-from cachedsl.machine.plan import Plan
-from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.policy.load import parse_policy
-from cachedsl.report.explain import explain
+from cachedsl.explain.words import explain
+from cachedsl.loading import parse_policy
+from cachedsl.plan.ir import Plan
+from cachedsl.plan.model_shape import ModelShape, StackShape
 
 BACK = "compute: {front: 2, back: 4, back_blocks: [0], back_threshold: 0.1}"
 STATIC = "steps: {every: 4, otherwise: static}"

@@ -36,7 +36,7 @@ def test_the_wheel_installs_elsewhere_and_lists_its_policies(wheel: Path, tmp_pa
     subprocess.run(pip, check=True, capture_output=True)
     code = (
         "import cachedsl, pathlib\n"
-        "from cachedsl.matching import supported_families\n"
+        "from cachedsl.matching.reading import supported_families\n"
         "from importlib.resources import files\n"
         "print(pathlib.Path(cachedsl.__file__).parent.parent)\n"
         "print(','.join(cachedsl.bundled_policies()))\n"
@@ -67,7 +67,7 @@ def test_the_wheel_has_every_module_and_is_typed(wheel: Path) -> None:
 def test_importing_and_checking_import_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "import cachedsl, cachedsl.matching, cachedsl.machine.compile, cachedsl.policy.load, cachedsl.trace\n"
+        "import cachedsl, cachedsl.matching, cachedsl.lower.compile, cachedsl.loading, cachedsl.trace\n"
         "import cachedsl.summary, cachedsl.cli.check, cachedsl.cli.explain\n"
         "heavy = {'torch', 'diffusers', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import cachedsl
 from cachedsl.cli.main import main
-from cachedsl.patterns import PATTERNS
+from cachedsl.matching.patterns import PATTERNS
 from tests.golden import matches_golden
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

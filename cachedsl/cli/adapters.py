@@ -10,9 +10,9 @@ import click
 
 from cachedsl.cli.importing import CannotCall, call_named, told
 from cachedsl.cli.tables import print_table, table_of
-from cachedsl.diagnostics import CachedslError
 from cachedsl.extras import need_or_exit
-from cachedsl.registry import Supported, supported_matrix, supported_pipelines
+from cachedsl.matching.supported import Supported, supported_matrix, supported_pipelines
+from cachedsl.text.finding import CachedslError
 
 _HEAD = ("family", "transformer", "block lists", "pattern", "CFG", "diffusers")
 

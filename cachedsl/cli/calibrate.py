@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from cachedsl.cli.importing import call_named
-from cachedsl.diagnostics import CachedslError, Diagnostic, PolicyError, Span
 from cachedsl.extras import need_or_exit
-from cachedsl.policy.beside import beside, tree_root
-from cachedsl.source import Node, printable, read
+from cachedsl.rules.shape.beside import beside, tree_root
+from cachedsl.rules.shape.ratios import RULE
+from cachedsl.text.document import Node, printable, read_document
+from cachedsl.text.finding import CachedslError, PolicyError, Span
 
 
 @click.group()
@@ -25,7 +26,7 @@ def calibrate() -> None:
 @click.argument("policy", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--pipeline",
-    default="cachedsl.bench.digits:calibration",
+    default="cachedsl.measure.digits:calibration",
     show_default=True,
     metavar="MODULE:FUNCTION",
     help="Returns a pipeline and the keyword arguments of its call; the default is the bundled pipeline.",
@@ -42,7 +43,7 @@ def magnitude(policy: Path, pipeline: str, steps: int, runs: int, seed: int) -> 
     need_or_exit("torch", "diffusers", to="calibrate on a pipeline", extra="diffusers")
     import torch
 
-    from cachedsl.calibrate.magnitude import calibrate_magnitude
+    from cachedsl.measure.magnitude import calibrate_magnitude
 
     named = _named(policy)
     try:
@@ -65,7 +66,7 @@ def _call(pipe: Any, arguments: dict[str, Any], steps: int, generator: Any) -> N
 
 def _named(policy: Path) -> Node | None:
     """Return where the policy names a file of ratios; the file need not be there yet."""
-    node = read(policy, str(policy)).root
+    node = read_document(policy, str(policy)).root
     for key in ("reuse", "signal", "ratios"):
         node = node.mapping.get(key) if node is not None else None
     return node if node is not None and isinstance(node.value, str) else None
@@ -84,7 +85,7 @@ def _target(policy: Path, named: Node | None) -> Path:
     if reason is not None:
         span = Span(str(policy)) if named is None else named.span
         message = f"reuse.signal.ratios: `{printable(name)}` cannot be written: {reason}"
-        raise PolicyError([Diagnostic("bad-ratios", message, span, "name a file beside the policy, such as `r.yaml`")])
+        raise PolicyError([RULE.finding(message, span, "name a file beside the policy, such as `r.yaml`")])
     return target
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from cachedsl.adapter_model import AdapterError
-from cachedsl.matching import load_adapter
-from cachedsl.policy.load import SUFFIXES, check_adapter_file, check_file
-from cachedsl.source import read
+from cachedsl.loading import SUFFIXES, check_adapter_file, check_file
+from cachedsl.matching.adapter import AdapterError
+from cachedsl.matching.reading import load_adapter
+from cachedsl.text.document import read
 
 
 @click.command()

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cachedsl.diagnostics import CachedslError
 from cachedsl.extras import need_or_exit
-from cachedsl.policy.load import load_policy
+from cachedsl.loading import load_policy
+from cachedsl.text.finding import CachedslError
 
 if TYPE_CHECKING:
-    from cachedsl.bench.compare import Row
-    from cachedsl.policy.model import Policy
+    from cachedsl.language.policy import Policy
+    from cachedsl.measure.compare import Row
 
 DEFAULT_POLICIES = (
     "f8b8",
@@ -86,8 +86,8 @@ def demo(names: tuple[str, ...], steps: int, samples: int, seed: int, output: Pa
 def _run(policies: list[Policy], labels: list[int], steps: int, seed: int) -> list[Row]:
     import torch
 
-    from cachedsl.bench.compare import compare
-    from cachedsl.bench.digits import load_digits_pipeline
+    from cachedsl.measure.compare import compare
+    from cachedsl.measure.digits import load_digits_pipeline
 
     torch.set_num_threads(1)  # the model is tiny: more threads spend their time on waiting for each other
     columns = (TextColumn("{task.description:16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

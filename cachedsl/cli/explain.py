@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from cachedsl.adapter_model import UnsupportedModel
-from cachedsl.diagnostics import CachedslError, PolicyError
-from cachedsl.machine.compile import compile_policy
-from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.matching import find_adapter, load_adapter
-from cachedsl.policy.load import load_policy
-from cachedsl.report.explain import explain as in_words
+from cachedsl.explain.words import explain as in_words
+from cachedsl.loading import load_policy
+from cachedsl.lower.compile import compile_policy
+from cachedsl.matching.adapter import UnsupportedModel
+from cachedsl.matching.reading import find_adapter, load_adapter
+from cachedsl.plan.model_shape import ModelShape, StackShape
+from cachedsl.text.finding import CachedslError, PolicyError
 
 GENERIC = ModelShape([StackShape("blocks", 28)], "a model with one stack of 28 blocks")
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from cachedsl.diagnostics import CachedslError
+from cachedsl.text.finding import CachedslError
 
 
 class CannotCall(ValueError):

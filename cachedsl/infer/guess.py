@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from cachedsl.adapter_model import StackAdapter
 from cachedsl.infer.seen import SeenCall, SeenList
+from cachedsl.matching.adapter import StackAdapter
 
 _HIDDEN = re.compile(r"^(hidden_states?|x|h|hidden)$|img|image|latent|sample|video|vis")
 _ENCODER = re.compile(r"encoder|context|ctx|txt|text|prompt|caption|cond|audio|^(y|c|e)$")

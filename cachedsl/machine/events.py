@@ -9,8 +9,6 @@ from typing import Literal
 
 from attrs import frozen
 
-Verdict = Literal["compute", "reuse", "open"]
-
 
 @frozen
 class RunStarted:

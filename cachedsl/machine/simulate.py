@@ -19,8 +19,9 @@ from cachedsl.machine.events import (
     UnitMeasured,
     UnitReached,
 )
-from cachedsl.machine.plan import StackPlan
-from cachedsl.machine.transition import Snapshot, initial, transition
+from cachedsl.machine.snapshot import Snapshot, initial
+from cachedsl.machine.transition import transition
+from cachedsl.plan.ir import StackPlan
 
 
 @frozen

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from cachedsl.machine.events import RunStarted
-from cachedsl.machine.plan import StackPlan, StepEntry
 from cachedsl.machine.simulate import take_step
-from cachedsl.machine.transition import initial, transition
+from cachedsl.machine.snapshot import initial
+from cachedsl.machine.transition import transition
+from cachedsl.plan.ir import StackPlan, StepEntry
 
 
 def step_table(plan: StackPlan, num_steps: int) -> tuple[StepEntry, ...]:

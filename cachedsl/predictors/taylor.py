@@ -20,6 +20,11 @@ import torch
 from cachedsl.predictors.base import Predictor, wide
 
 
+def taylor(order: int, form: str) -> TaylorPredictor:
+    """Return the predictor of that order, in the exact form or the published one."""
+    return TaylorPredictor(order, published=form == "published")
+
+
 class TaylorPredictor(Predictor):
     """Uses the highest order that the anchors so far allow, up to `order`; with one anchor it copies."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cachedsl.bench.compare import Row
+from cachedsl.measure.compare import Row
 
 
 def save_grid(rows: list[Row], path: Path, *, columns: int = 10, scale: int = 2) -> None:

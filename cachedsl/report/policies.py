@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from cachedsl.diagnostics import PolicyError
-from cachedsl.machine.compile import compile_policy
-from cachedsl.matching import find_adapter
-from cachedsl.policy.load import bundled_policies, load_policy
+from cachedsl.loading import bundled_policies, load_policy
+from cachedsl.lower.compile import compile_policy
+from cachedsl.matching.reading import find_adapter
+from cachedsl.text.finding import PolicyError
 
 MODEL = "flux.1-dev"
 STEPS = 28

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from cachedsl.adapter_model import Adapter, TransformerAdapter, UnsupportedModel, stack_shape
-from cachedsl.machine.compile import check_fit, compile_policy
-from cachedsl.machine.shape import ModelShape
-from cachedsl.matching import match_transformer, require_adapter, supported_families
-from cachedsl.policy.model import Policy
+from cachedsl.language.policy import Policy
+from cachedsl.lower.compile import check_fit, compile_policy
+from cachedsl.matching.adapter import Adapter, TransformerAdapter, UnsupportedModel, stack_shape
+from cachedsl.matching.reading import match_transformer, require_adapter, supported_families
+from cachedsl.plan.model_shape import ModelShape
 from cachedsl.runtime.errors import AlreadyAttached
 from cachedsl.runtime.executor import Executor
 from cachedsl.runtime.learn import learnable

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from attrs import define, field, frozen
 
-from cachedsl.adapter_model import ModulatedInput
-from cachedsl.patterns import Pattern, Stream
+from cachedsl.matching.adapter import ModulatedInput
+from cachedsl.matching.patterns import Pattern, Stream
 from cachedsl.runtime.errors import PatternMismatch
 
 Streams = dict[Stream, torch.Tensor | None]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from attrs import define, field, frozen
 
-from cachedsl.policy.parts import Cfg, ClockName
+from cachedsl.language.parts import Cfg, ClockName
 from cachedsl.runtime.errors import CfgMismatch, ClockUnavailable
 from cachedsl.runtime.given import Given, alike
 

@@ -9,11 +9,11 @@ import torch
 from attrs import evolve
 
 from cachedsl.machine.events import Action, DropHistory, Event, RunStarted
-from cachedsl.machine.plan import StackPlan, Unit
-from cachedsl.machine.transition import Snapshot, initial, transition
-from cachedsl.policy.parts import Predict
+from cachedsl.machine.snapshot import Snapshot, initial
+from cachedsl.machine.transition import transition
+from cachedsl.plan.ir import PredictPlan, StackPlan, Unit
 from cachedsl.runtime.features import UnitFeatures
-from cachedsl.signals import BLOCK_INPUT, Meter, Setting, build_meter
+from cachedsl.signals import Meter, Setting, build_meter
 
 
 class Driver:
@@ -30,14 +30,17 @@ class Driver:
     def replan(self, plan: StackPlan, num_steps: int) -> None:
         """Go on by the same policy's plan of another step count; what is held stays."""
         self.plan, self.snapshot = plan, evolve(self.snapshot, num_steps=num_steps)
+        for features in self.features:
+            if features.meter is not None:
+                features.meter.replan(num_steps)
 
-    def _predict(self, unit: Unit) -> Predict:
+    def _predict(self, unit: Unit) -> PredictPlan:
         """Return how `unit` is predicted; only a middle as a whole pays back what it was off by."""
-        predict = self.plan.policy.predict
+        predict = self.plan.rules.predict
         return predict if unit.kind == "middle" else evolve(predict, repay=0.0)
 
     def _meter(self, unit: Unit, setting: Setting) -> Meter | None:
-        signal = BLOCK_INPUT if unit.kind == "back" else self.plan.signal
+        signal = self.plan.signal_of(unit)
         return None if signal is None else build_meter(signal, setting)
 
     def observe_later(self, meter: Meter, now: Any, computed: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachedsl.diagnostics import CachedslError
+from cachedsl.text.finding import CachedslError
 
 
 class AlreadyAttached(CachedslError):

@@ -11,9 +11,9 @@ import torch
 from attrs import define
 from torch import nn
 
-from cachedsl.adapter_model import StackAdapter, TransformerAdapter
-from cachedsl.machine.plan import Plan
-from cachedsl.patterns import PATTERNS
+from cachedsl.matching.adapter import StackAdapter, TransformerAdapter
+from cachedsl.matching.patterns import PATTERNS
+from cachedsl.plan.ir import Plan
 from cachedsl.runtime.block_io import BlockIO, ChainIO
 from cachedsl.runtime.clock import Call, CallContext
 from cachedsl.runtime.given import read_given

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from attrs import define, evolve, field, frozen
 
-from cachedsl.patterns import Stream
-from cachedsl.policy.parts import Predict
+from cachedsl.language.parts import Predict
+from cachedsl.matching.patterns import Stream
+from cachedsl.plan.ir import PredictPlan
 from cachedsl.predictors import CopyPredictor, Predictor, build_predictor
 from cachedsl.runtime.block_io import Streams
 from cachedsl.signals import Meter
@@ -29,7 +30,7 @@ class UnitFeatures:
     the blocks before the last one added to the unit's entry, by index, where they return it on reused steps too.
     """
 
-    predict: Predict
+    predict: Predict | PredictPlan
     meter: Meter | None = None
     last_step: int = -1
     exit_index: int = -1

@@ -16,10 +16,10 @@ import torch
 from attrs import evolve, frozen
 from torch import nn
 
-from cachedsl.adapter_model import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
 from cachedsl.infer import Guess, Memory, SeenList, copied, guess, is_block_list, tensors, watch
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.matching.adapter import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
 from cachedsl.runtime.objects import base_class
 
 logger = logging.getLogger("cachedsl")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cachedsl.adapter_model import InputAdapter
+from cachedsl.matching.adapter import InputAdapter
 from cachedsl.runtime.errors import PatternMismatch
 from cachedsl.signals import ModelInput
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from cachedsl.adapter_model import UnsupportedModel, stack_shape
-from cachedsl.machine.shape import ModelShape
+from cachedsl.matching.adapter import UnsupportedModel, stack_shape
+from cachedsl.plan.model_shape import ModelShape
 from cachedsl.runtime.executor import Executor, Heard
 from cachedsl.runtime.learn import learn
 from cachedsl.runtime.objects import get_handle, restore, set_handle, specialise

@@ -10,7 +10,7 @@ import torch
 from attrs import define, evolve, field
 
 from cachedsl.machine.events import Failed, RunEnded
-from cachedsl.machine.plan import Plan
+from cachedsl.plan.ir import Plan
 from cachedsl.runtime.block_io import BlockIO, ChainIO
 from cachedsl.runtime.clock import Call, CallContext, Clock
 from cachedsl.runtime.driver import Driver
@@ -93,7 +93,7 @@ class Run:
         if key not in self.drivers:
             self.drivers[key] = Driver(self.plan.stack(component, path), self.num_steps, call.branch)
         driver = self.drivers[key]
-        at = Position(call.step, self.clock.position(call.step, driver.plan.policy.predict.clock))
+        at = Position(call.step, self.clock.position(call.step, driver.plan.rules.predict.clock))
         facts = StepFacts(model_input, lambda: self.clock.mixing(call.step))
         return StackStep(driver, io, at, self._leader(key, call), facts)
 

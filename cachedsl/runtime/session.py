@@ -11,11 +11,11 @@ from typing import Any, Literal
 import torch
 from attrs import define, field
 
-from cachedsl.adapter_model import Adapter, UnsupportedModel
-from cachedsl.machine.compile import check_fit, compile_policy
-from cachedsl.machine.plan import Plan
-from cachedsl.machine.shape import ModelShape
-from cachedsl.policy.model import Policy
+from cachedsl.language.policy import Policy
+from cachedsl.lower.compile import check_fit, compile_policy
+from cachedsl.matching.adapter import Adapter, UnsupportedModel
+from cachedsl.plan.ir import Plan
+from cachedsl.plan.model_shape import ModelShape
 from cachedsl.runtime.clock import Clock
 from cachedsl.runtime.errors import ConcurrentRun, NotAttached, StillRunning
 from cachedsl.runtime.executor import Executor

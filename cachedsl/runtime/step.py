@@ -23,8 +23,8 @@ from cachedsl.machine.events import (
     UnitMeasured,
     UnitReached,
 )
-from cachedsl.machine.plan import Unit
-from cachedsl.patterns import Stream
+from cachedsl.matching.patterns import Stream
+from cachedsl.plan.ir import Unit
 from cachedsl.runtime.block_io import BlockIO, ChainIO, Streams
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.errors import CannotJoin, SkippedBlock
@@ -74,7 +74,7 @@ class StackStep:
         self._io = io
         self._at = at
         self._blocks_run = 0
-        self._exact = self._plan.policy.reuse.threshold == 0  # nothing will ever be reused, so nothing need be held
+        self._exact = self._plan.rules.exact  # nothing will ever be reused, so nothing need be held
         self._front: Held | None = None
         self._probed: torch.Tensor | None = None
         self._held: Held | None = None
@@ -99,7 +99,7 @@ class StackStep:
 
     def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run block `index`, or return what stands in for it, in the block's own output form."""
-        if index == 0 and self._plan.signal is not None and self._plan.signal.tap == "modulated_input":
+        if index == 0 and self._plan.signal is not None and self._plan.signal.source == "modulated_input":
             self._modulated = self._io.modulated_input(index, block, args, kwargs)
         if self._unit is not None and index >= self._unit.stop:
             self._leave_early()
@@ -219,7 +219,7 @@ class StackStep:
 
     def _probe(self) -> torch.Tensor | None:
         """Return what the front blocks added, where the predictor goes by it."""
-        if self._plan.policy.predict.method != "probe_gain" or self._exact:
+        if not self._plan.rules.predict.taps_front or self._exact:
             return None
         assert self._front is not None, "the checks have seen that there is a front block"
         assert self._front_exit is not None, "the front blocks run before the first unit"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from statistics import median
 
-from cachedsl.machine.plan import Plan
+from cachedsl.plan.ir import Plan
 from cachedsl.trace import StepRecord, Trace, WarningRecord
 
 _MEASURED = ("above", "below", "not_finite")
@@ -35,7 +35,7 @@ def _reuse(steps: tuple[StepRecord, ...], run: int, plan: Plan) -> Iterator[Warn
         return
     measured = [s.value for s in steps if s.value is not None and math.isfinite(s.value)]
     if measured:
-        threshold = plan.stacks[0].policy.reuse.threshold
+        threshold = plan.stacks[0].rules.threshold
         yield WarningRecord(
             run,
             "no-reuse",

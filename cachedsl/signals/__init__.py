@@ -1,45 +1,43 @@
-"""Signals: what is measured to decide whether a step may be reused. One file each; this is their registry."""
+"""Signals: what is measured to decide whether a step may be reused. One file each; `language/taps.py` names them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from functools import lru_cache
+from pkgutil import resolve_name
+from typing import Any
 
-from cachedsl.policy.signal import SIGNALS, Signal
+from cachedsl.language.parts import Signal
+from cachedsl.language.taps import TAPS
+from cachedsl.plan.frozen import thaw
+from cachedsl.plan.ir import SignalPlan
 from cachedsl.signals.base import Meter, ModelInput, Setting, StepView
-from cachedsl.signals.block_input import block_input
-from cachedsl.signals.filtered_latent import filtered_latent
-from cachedsl.signals.hidden_states import hidden_states
-from cachedsl.signals.magnitude import MagnitudeMeter
-from cachedsl.signals.modulated_input import modulated_input
-from cachedsl.signals.residual import residual
-from cachedsl.signals.tensor import Tap, TensorMeter
-from cachedsl.signals.transform_rate import TransformRateMeter
-
-MeterFactory = Callable[[Signal, Setting], Meter]
+from cachedsl.signals.tensor import TensorMeter
 
 
-def _tensor(tap: Tap) -> MeterFactory:
-    return lambda signal, _: TensorMeter(tap, signal)
-
-
-METERS: dict[str, MeterFactory] = {
-    "residual": _tensor(residual),
-    "hidden_states": _tensor(hidden_states),
-    "probe": _tensor(hidden_states),
-    "block_input": _tensor(block_input),
-    "modulated_input": _tensor(modulated_input),
-    "magnitude": MagnitudeMeter,
-    "transform_rate": lambda signal, _: TransformRateMeter(signal),
-    "filtered_latent": _tensor(filtered_latent),
-}
-
-BLOCK_INPUT = SIGNALS["block_input"]
-"""What pruned and back units measure, whatever signal the policy names for the middle."""
-
-
-def build_meter(signal: Signal, setting: Setting) -> Meter:
+def build_meter(signal: Signal | SignalPlan, setting: Setting) -> Meter:
     """Make a fresh meter for one unit in one branch."""
-    return METERS[signal.tap](signal, setting)
+    if isinstance(signal, SignalPlan):
+        signal = signal_of(signal)
+    made: Any = _implementation(signal.tap)
+    if inspect.isclass(made):
+        meter: Any = made
+        return meter(signal, setting)  # type: ignore[no-any-return]
+    return TensorMeter(made, signal)
 
 
-__all__ = ["BLOCK_INPUT", "METERS", "Meter", "ModelInput", "Setting", "StepView", "build_meter"]
+def signal_of(plan: SignalPlan) -> Signal:
+    """Return the signal that a plan names, with its parameters."""
+    own = TAPS[plan.tap].own
+    given = thaw(plan.parameters)
+    brought = {name: value for name, value in given.items() if name in own}
+    return Signal(plan.tap, **{name: value for name, value in given.items() if name not in own}, own=brought)
+
+
+@lru_cache(maxsize=64)
+def _implementation(tap: str) -> Any:
+    """Return the function or class that measures a tap."""
+    return resolve_name(TAPS[tap].meter)
+
+
+__all__ = ["Meter", "ModelInput", "Setting", "StepView", "build_meter", "signal_of"]

@@ -93,6 +93,10 @@ class Meter(Protocol):
         """Forget every reference."""
         ...
 
+    def replan(self, num_steps: int) -> None:
+        """Take another step count for the run in progress."""
+        ...
+
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that is held, for the accounting of memory."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from cachedsl.policy.signal import Signal
+from cachedsl.language.parts import Signal
 from cachedsl.signals.base import StepView
 
 

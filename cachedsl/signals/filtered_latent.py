@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import torch
 
-from cachedsl.diagnostics import CachedslError
-from cachedsl.policy.signal import Signal
+from cachedsl.language.parts import Signal
 from cachedsl.signals.base import ModelInput, StepView
+from cachedsl.text.finding import CachedslError
 
 TINY = 1e-6
 """Keeps a and b off 0, and the power of the zero frequency finite."""

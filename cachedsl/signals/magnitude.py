@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from cachedsl.policy.signal import Signal
+from cachedsl.language.parts import Signal
 from cachedsl.signals.base import Setting, StepView, polynomial
 
 
@@ -18,7 +18,8 @@ class MagnitudeMeter:
         assert signal.ratios is not None, "the checks have seen that there are ratios"
         assert setting.num_steps is not None, "a plan with ratios has a step count"
         self._signal = signal
-        self._ratios = stretch(signal.ratios.of(setting.branch), setting.num_steps)
+        self._calibrated = signal.ratios.of(setting.branch)
+        self._ratios = stretch(self._calibrated, setting.num_steps)
         self._computed = 0
 
     def look(self, view: StepView) -> int:
@@ -33,6 +34,9 @@ class MagnitudeMeter:
 
     def observe(self, now: int, output: Callable[[], torch.Tensor], computed: bool) -> None:
         """Do nothing: the step's index is all there is."""
+
+    def replan(self, num_steps: int) -> None:
+        self._ratios = stretch(self._calibrated, num_steps)
 
     def clear(self) -> None:
         self._computed = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from cachedsl.policy.signal import Signal
+from cachedsl.language.parts import Signal
 from cachedsl.signals.base import StepView, polynomial
 from cachedsl.signals.metrics import METRICS, moved_tokens
 
@@ -43,6 +43,9 @@ class TensorMeter:
     def observe(self, now: torch.Tensor, output: Callable[[], torch.Tensor], computed: bool) -> None:
         if self._signal.reference == "previous_step":
             self._reference = now
+
+    def replan(self, num_steps: int) -> None:
+        """Do nothing: no step count is gone by."""
 
     def clear(self) -> None:
         self._reference = None

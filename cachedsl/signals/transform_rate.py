@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from attrs import frozen
 
-from cachedsl.policy.signal import Signal
-from cachedsl.signals.base import StepView, polynomial
+from cachedsl.language.parts import Signal
+from cachedsl.signals.base import Setting, StepView, polynomial
 
 
 @frozen
@@ -24,7 +24,7 @@ class TransformRateMeter:
     `k = mean|v - w| / mean|x_v - x_w|` its change against the computed step before it, per change of input.
     """
 
-    def __init__(self, signal: Signal) -> None:
+    def __init__(self, signal: Signal, setting: Setting) -> None:
         self._signal = signal
         self._previous: torch.Tensor | None = None
         self._computed: _Call | None = None
@@ -53,6 +53,9 @@ class TransformRateMeter:
             moved = _mean(fresh.output.float() - last.output.float())
             self._rate = moved / _mean(fresh.input.float() - last.input.float())
         self._computed = fresh
+
+    def replan(self, num_steps: int) -> None:
+        """Do nothing: no step count is gone by."""
 
     def clear(self) -> None:
         self._previous = self._computed = self._rate = None

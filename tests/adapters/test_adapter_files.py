@@ -7,15 +7,22 @@ from typing import get_args
 
 import attrs
 import pytest
+from cachedsl.policy.shape import load_schema
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from cachedsl.adapter_model import Adapter, AdapterError, InputAdapter, ModulatedInput, StackAdapter, TransformerAdapter
 from cachedsl.cli.main import main
-from cachedsl.matching import load_adapter, read_adapter
-from cachedsl.patterns import PATTERNS, Stream
-from cachedsl.policy.load import check_adapter_file
-from cachedsl.policy.shape import load_schema
+from cachedsl.loading import check_adapter_file
+from cachedsl.matching.adapter import (
+    Adapter,
+    AdapterError,
+    InputAdapter,
+    ModulatedInput,
+    StackAdapter,
+    TransformerAdapter,
+)
+from cachedsl.matching.patterns import PATTERNS, Stream
+from cachedsl.matching.reading import load_adapter, read_adapter
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = "family: mine\ntransformers:\n  A:\n    cfg: fused\n    stacks: {b: {pattern: hidden_only}}\n"

@@ -11,8 +11,15 @@ import pytest
 from attrs import evolve
 
 from cachedsl import load_adapter
-from cachedsl.adapter_model import Adapter, AdapterError, InputAdapter, ModulatedInput, StackAdapter, TransformerAdapter
-from cachedsl.matching import load_adapters, read_adapter
+from cachedsl.matching.adapter import (
+    Adapter,
+    AdapterError,
+    InputAdapter,
+    ModulatedInput,
+    StackAdapter,
+    TransformerAdapter,
+)
+from cachedsl.matching.reading import load_adapters, read_adapter
 
 make: Any = StackAdapter  # the type checker would find these too
 transformer: Any = TransformerAdapter

@@ -6,10 +6,9 @@ from typing import Any
 
 import attrs
 
-from cachedsl.policy.model import Policy
-from cachedsl.policy.overrides import PartialCompute, PartialReuse, StackOverride
-from cachedsl.policy.parts import Accumulated, BitMask, Cfg, Compute, Dynamic, Predict, Prune, Refresh, Reuse, Warmup
-from cachedsl.policy.signal import Signal
+from cachedsl.language.masks import BitMask
+from cachedsl.language.parts import Accumulated, Cfg, Compute, Dynamic, Predict, Prune, Refresh, Reuse, Signal, Warmup
+from cachedsl.language.policy import Policy
 from cachedsl.trace import StepRecord
 from tests.differential.cases import Case, Result, StepResult
 
@@ -46,11 +45,11 @@ def _predict(case: Case) -> Predict:
     return Predict() if case.taylor is None else Predict("taylor", case.taylor)
 
 
-def _override(changes: dict[str, Any]) -> StackOverride:
+def _override(changes: dict[str, Any]) -> dict[str, Any]:
     compute = {key: changes[key] for key in ("front", "back") if key in changes}
     reuse = {key: changes[key] for key in ("threshold",) if key in changes}
     assert compute.keys() | reuse.keys() == changes.keys()
-    return StackOverride(compute=PartialCompute(**compute), reuse=PartialReuse(**reuse))
+    return {"compute": compute, "reuse": reuse}
 
 
 def run_own(case: Case, policy: Policy | None = None) -> Result:

@@ -17,7 +17,7 @@ import attrs
 import pytest
 import torch
 
-from cachedsl.policy.parts import Accumulated, Predict
+from cachedsl.language.parts import Accumulated, Predict
 from cachedsl.predictors import build_predictor
 from cachedsl.predictors.taylor import TaylorPredictor
 from tests.differential.cases import Case, Result

@@ -24,10 +24,11 @@ from diffusers.hooks.mag_cache import FLUX_MAG_RATIOS
 from torch import nn
 
 from cachedsl import attached, load_policy
-from cachedsl.calibrate.magnitude import calibrate_magnitude
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, EveryMask, Reuse, RunsMask, Warmup
-from cachedsl.policy.signal import Ratios, Signal
+from cachedsl.language.masks import EveryMask, RunsMask
+from cachedsl.language.parts import Cfg, Compute, Reuse, Signal, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.language.ratios import Ratios
+from cachedsl.measure.magnitude import calibrate_magnitude
 from tests.tiny import inputs, tiny_transformer
 
 STEPS = 20

@@ -6,11 +6,15 @@ units the model's loop leaves out.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
-from cachedsl.machine.masks import resolve_mask
-from cachedsl.policy.model import Policy
+from cachedsl.language.policy import Policy
+
+
+PUBLISHED = json.loads((Path(__file__).parent / "published_masks.json").read_text(encoding="utf-8"))
 
 
 def mask_bits(policy: Policy, steps: int) -> list[int] | None:
@@ -21,8 +25,12 @@ def mask_bits(policy: Policy, steps: int) -> list[int] | None:
         return [int(bit) for bit in mask.bits]
     if hasattr(mask, "at"):
         return [1 if i in mask.at else 0 for i in range(steps)]
-    if not hasattr(mask, "cache"):  # presets, intervals and budgets are only ways to write bits, tested by themselves
-        return [int(bit) for bit in resolve_mask(mask, steps)]
+    if hasattr(mask, "every"):
+        return [1 if i < mask.from_ or (i - mask.from_) % mask.every == 0 else 0 for i in range(steps)]
+    if hasattr(mask, "budget"):
+        return budget_bits(mask.budget, mask.power, steps)
+    if hasattr(mask, "preset"):
+        return preset_bits(mask.preset, steps)
     bits: list[int] = []
     for i in range(max(len(mask.compute), len(mask.cache))):
         if i < len(mask.compute):
@@ -30,6 +38,44 @@ def mask_bits(policy: Policy, steps: int) -> list[int] | None:
         if i < len(mask.cache):
             bits += [0] * mask.cache[i]
     return [bits[i] if i < len(bits) else 1 for i in range(steps)]
+
+
+def budget_bits(budget: int, power: float, steps: int) -> list[int]:
+    """The first two, the last, and the others nearest to where j^power puts them, each at least one later."""
+    bits = [0] * steps
+    count = min(budget, steps)
+    for i in range(min(count, 2)):
+        bits[i] = 1
+    if count > 2:
+        bits[steps - 1] = 1
+    before = 1
+    for j in range(1, count - 2):
+        place = math.floor(1 + (steps - 2) * (j / (count - 2)) ** power + 0.5)
+        place = max(place, before + 1)
+        while sum(1 for i in range(place + 1, steps - 1)) < count - 3 - j:  # room for those that follow
+            place -= 1
+        bits[place] = 1
+        before = place
+    return bits
+
+
+def preset_bits(preset: str, steps: int) -> list[int]:
+    """The published mask where there is one; else each bound of the 28-step runs, scaled and rounded half up."""
+    if str(steps) in PUBLISHED["designed"]:
+        return [int(bit) for bit in PUBLISHED["designed"][str(steps)][preset]]
+    computed, cached = PUBLISHED["runs_of_28"][preset]
+    bits: list[int] = []
+    bound = 0
+    for i in range(len(computed)):
+        for lengths, bit in ((computed, 1), (cached, 0)):
+            if i < len(lengths):
+                bound += lengths[i]
+                end = max(math.floor(bound * steps / 28 + 0.5), len(bits) + 1)
+                while len(bits) < end:
+                    bits.append(bit)
+    bits = bits[:steps]
+    bits[steps - 1] = 1
+    return bits
 
 
 def interpret(

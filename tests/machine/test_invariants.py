@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from cachedsl.machine.compile import compile_policy
+from cachedsl.language.parts import Reuse
+from cachedsl.language.policy import Policy
+from cachedsl.lower.compile import compile_policy
 from cachedsl.machine.events import DropHistory, Failed, RunEnded, RunStarted, StepEnded, StepStarted, UnitReached
-from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.machine.simulate import simulate
-from cachedsl.machine.transition import InvalidTransition, Phase, initial, transition
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Reuse
+from cachedsl.machine.snapshot import Phase, initial
+from cachedsl.machine.transition import InvalidTransition, transition
+from cachedsl.plan.model_shape import ModelShape, StackShape
 from tests.machine import strategies as own
 from tests.machine.drive import Drive
 from tests.machine.reference import interpret, mask_bits
@@ -272,7 +273,7 @@ EXHAUSTIVE = [
 def test_no_phase_is_dead_and_none_is_a_trap(number: int, steps: int) -> None:  # invariant 6
     from attrs import evolve
 
-    from cachedsl.policy.parts import Compute, Refresh, Warmup
+    from cachedsl.language.parts import Compute, Refresh, Warmup
 
     policy = evolve(EXHAUSTIVE[number], compute=Compute(1, 0), warmup=Warmup(2), refresh=Refresh(5))
     plan = compile_policy(policy, ModelShape([StackShape("blocks", 3)]), steps).stacks[0]

@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachedsl import PolicyError, bundled_policies, compile_policy, load_policy
-from cachedsl.adapter_model import Adapter
-from cachedsl.machine.masks import resolve_mask
-from cachedsl.machine.plan import Plan
-from cachedsl.machine.presets import DESIGNED, RUNS_28
-from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.matching import find_adapter, load_adapters
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import AtMask, BudgetMask, EveryMask, PresetMask, RunsMask
-from cachedsl.report.explain import explain
+from cachedsl.explain.words import explain
+from cachedsl.language.masks import AtMask, BudgetMask, EveryMask, PresetMask, RunsMask
+from cachedsl.language.policy import Policy
+from cachedsl.language.presets import DESIGNED, RUNS_28
+from cachedsl.language.schedule import resolve_mask
+from cachedsl.matching.adapter import Adapter
+from cachedsl.matching.reading import find_adapter, load_adapters
+from cachedsl.plan.ir import Plan
+from cachedsl.plan.model_shape import ModelShape, StackShape
 from tests.golden import matches_golden
 
 GOLDEN = Path(__file__).parent / "golden"

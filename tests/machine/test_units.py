@@ -10,7 +10,10 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cachedsl.machine.compile import compile_policy
+from cachedsl.language.parts import Accumulated, Compute, Dynamic, Prune, Refresh, Reuse, Warmup
+from cachedsl.language.policy import Policy, StackPolicy
+from cachedsl.lower.compile import compile_policy
+from cachedsl.lower.stacks import rules_of
 from cachedsl.machine.events import (
     ComputeUnit,
     DropHistory,
@@ -28,18 +31,17 @@ from cachedsl.machine.events import (
     UnitMeasured,
     UnitReached,
 )
-from cachedsl.machine.plan import StackPlan, Unit
-from cachedsl.machine.shape import ModelShape, StackShape
 from cachedsl.machine.simulate import simulate
+from cachedsl.machine.snapshot import Phase, Snapshot, initial
 from cachedsl.machine.table import step_table
-from cachedsl.machine.transition import InvalidTransition, Phase, Snapshot, initial, transition
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Accumulated, Compute, Dynamic, Prune, Refresh, Reuse, StackPolicy, Warmup
+from cachedsl.machine.transition import InvalidTransition, transition
+from cachedsl.plan.ir import StackPlan, Unit
+from cachedsl.plan.model_shape import ModelShape, StackShape
 from tests.machine import strategies as own
 from tests.machine.reference import interpret_units
 
 KINDS = ["middle", "pruned", "back"]
-dynamics = st.builds(Dynamic, st.sampled_from([0.5, 1.25, 3.0]), st.none() | st.sampled_from([0.15, 0.4, 9.0]))
+dynamics = st.builds(Dynamic, st.sampled_from([0.5, 1.0, 1.25, 3.0]), st.none() | st.sampled_from([0.15, 0.4, 9.0]))
 
 
 def with_units(plan: StackPlan, kinds: list[str]) -> StackPlan:
@@ -49,7 +51,7 @@ def with_units(plan: StackPlan, kinds: list[str]) -> StackPlan:
 
 def plan_of(units: int = 1, **settings: Any) -> StackPlan:
     policy = StackPolicy(**{"compute": Compute(1, 0), "warmup": Warmup(1), **settings})
-    return with_units(StackPlan(StackShape("blocks", 2), policy, 1, 0, []), ["pruned"] * units)
+    return with_units(StackPlan(StackShape("blocks", 2), rules_of(policy, None), 1, 0, []), ["pruned"] * units)
 
 
 def feed(plan: StackPlan, state: Snapshot, *events: Event) -> tuple[Snapshot, tuple[Any, ...]]:
@@ -76,7 +78,7 @@ def runs(draw: st.DrawFn) -> tuple[Any, ...]:
         limits = evolve(policy.reuse, threshold=0.5, max_accumulated=Accumulated(0.3, reset))
         policy = evolve(policy, reuse=limits, warmup=Warmup(1), tail=0, steps=None)
         plan = compile_policy(policy, ModelShape([StackShape("blocks", own.BLOCKS)]), steps).stacks[0]
-    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=3).filter(lambda found: set(found) != {"back"}))
+    kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=7).filter(lambda found: set(found) != {"back"}))
     indices = sorted(draw(st.sets(st.integers(0, steps), min_size=1, max_size=steps)))
 
     def per_unit(element: st.SearchStrategy[Any]) -> Any:
@@ -90,7 +92,7 @@ def runs(draw: st.DrawFn) -> tuple[Any, ...]:
     )
     prune = draw(st.none() | st.builds(Prune, dynamic=st.none() | dynamics))
     policy = evolve(policy, prune=prune, compute=evolve(policy.compute, back_blocks=(), back_threshold=0.2))
-    plan = evolve(plan, policy=evolve(plan.policy, prune=prune, compute=policy.compute))
+    plan = evolve(plan, rules=rules_of(policy.under(()), steps))
     return with_units(plan, kinds), steps, policy, kinds, values, shapes, reached, leaders, indices
 
 
@@ -226,8 +228,8 @@ def test_masks_and_tail_go_by_the_runs_index_warmup_and_refresh_by_the_machines_
         state, _ = feed(plan, state, UnitReached(0), UnitDone(0), StepEnded())
     assert reasons == ["no_history", "warmup", "static", "refresh", "warmup"]
     state = feed(plan, computed_once(plan, 10), StepStarted(9))[0]
-    assert feed(evolve(plan, policy=evolve(plan.policy, warmup=Warmup(0))), state)[0].reason == "warmup"
-    calm = evolve(plan, policy=evolve(plan.policy, warmup=Warmup(0)))
+    assert feed(evolve(plan, rules=evolve(plan.rules, warmup=0)), state)[0].reason == "warmup"
+    calm = evolve(plan, rules=evolve(plan.rules, warmup=0))
     assert feed(calm, computed_once(calm, 10), StepStarted(9))[0].reason == "tail"
 
 

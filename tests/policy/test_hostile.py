@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import attrs
 import pytest
 
 from cachedsl import Policy, PolicyError, load_policy
-from cachedsl.policy.load import check_file, parse_policy
-from cachedsl.policy.overrides import PartialPredict, StackOverride
-from cachedsl.policy.parts import Predict
+from cachedsl.language.parts import Predict
+from cachedsl.loading import check_file, parse_policy
 
 
 def findings(text: str) -> str:
@@ -103,19 +102,18 @@ def test_a_threshold_in_notation_has_the_bound_of_the_file() -> None:
         load_policy("F8B0_R1e400")
 
 
-WHOLE_COPY = PartialPredict(**attrs.asdict(Predict()))
+WHOLE_COPY = {"method": "copy", "target": "residual", "repay": 0.0}
 
 
-@pytest.mark.parametrize("override", [WHOLE_COPY, PartialPredict("copy"), PartialPredict("taylor", 1)])
+@pytest.mark.parametrize("override", [WHOLE_COPY, "copy", {"method": "taylor", "order": 1}, {"order": 2}, None])
 @pytest.mark.parametrize("full", [True, False])
-def test_an_override_of_the_predictor_is_written_as_it_may_be_read(override: PartialPredict, full: bool) -> None:
-    from cachedsl.policy.dump import to_yaml
-
-    policy = Policy(stacks=(("blocks", StackOverride(predict=override)),))
-    again = parse_policy(to_yaml(policy, full=full))
+def test_an_override_of_the_predictor_is_written_as_it_may_be_read(override: Any, full: bool) -> None:
+    policy = Policy(predict="taylor", stacks={"blocks": {"predict": override}})
+    again = parse_policy(policy.to_yaml(full=full), "policy.yaml")
     assert again == policy
     assert again.expand() == policy
-    assert parse_policy("version: 1\nstacks: {a: {predict: copy}}").expand().stacks[0][1].predict == WHOLE_COPY
+    assert again.for_stack("t", "blocks").predict == policy.for_stack("t", "blocks").predict
+    assert parse_policy("version: 1\nstacks: {a: {predict: copy}}").for_stack("t", "a").predict == Predict()
 
 
 @pytest.mark.parametrize("text", ["x\x85y", "\ta\n b \n", "\u2028", "---", "0o17", "'\"# ", "\ufeff"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import attrs
 import pytest
@@ -15,28 +15,22 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from cachedsl import CachedslError, Policy, PolicyError, bundled_policies, load_policy
-from cachedsl.policy import overrides, parts
-from cachedsl.policy.dump import to_yaml
-from cachedsl.policy.load import check_file, parse_policy
-from cachedsl.policy.parts import (
+from cachedsl.language.dump import to_yaml
+from cachedsl.language.masks import AtMask, BitMask, BudgetMask, EveryMask, PresetMask, RunsMask
+from cachedsl.language.parts import (
     Accumulated,
-    AtMask,
-    BitMask,
-    BudgetMask,
     Cfg,
     Compute,
     Dynamic,
-    EveryMask,
     Predict,
-    PresetMask,
     Prune,
     Refresh,
     Reuse,
-    RunsMask,
+    Signal,
     Warmup,
 )
-from cachedsl.policy.shape import load_schema
-from cachedsl.policy.signal import SIGNALS, Ratios, Signal
+from cachedsl.language.ratios import Ratios
+from cachedsl.loading import check_file, parse_policy
 from tests.strategies import policies
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -213,7 +207,7 @@ def test_another_tap_of_a_bundled_policy_leaves_its_coefficients_behind(tree: Pa
     (tree / "a.yaml").write_text(
         "version: 1\nextends: teacache-flux\nreuse: {signal: {tap: filtered_latent, stride: 2}}\n"
     )
-    assert load_policy(tree / "a.yaml").reuse.signal == attrs.evolve(SIGNALS["filtered_latent"], stride=2)
+    assert load_policy(tree / "a.yaml").reuse.signal == attrs.evolve(Signal("filtered_latent"), stride=2)
 
 
 def test_stacks_are_laid_over_the_policy_key_by_key_down_to_the_last_mapping() -> None:
@@ -288,11 +282,7 @@ def test_a_path_beats_a_bundled_name_and_a_bundled_name_beats_notation(tmp_path:
 @given(policies(), st.booleans())
 @example(Policy(name="017", description="1e3"), False)
 def test_what_to_yaml_writes_loads_as_an_equal_policy(policy: Policy, full: bool) -> None:
-    try:
-        again = parse_policy(to_yaml(policy, full=full))
-    except PolicyError as error:  # the strategy combines overrides freely
-        assert {d.code for d in error.diagnostics} <= {"no-effect", "signal-needs-front", "needs-ratios"}
-        return
+    again = parse_policy(to_yaml(policy, full=full))
     assert again == policy
     assert again.expand() == policy
     assert hash(again) == hash(policy)
@@ -336,19 +326,19 @@ def test_notation_reads_every_count_that_it_writes(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "policy",
+    "made",
     [
-        Policy(warmup=Warmup(1_000_001)),
-        Policy(warmup=Warmup(8, 1_000_001)),
-        Policy(reuse=Reuse(max_total=1_000_001)),
-        Policy(reuse=Reuse(max_continuous=1_000_001)),
-        Policy(reuse=Reuse(1e17)),
-        Policy(reuse=Reuse(float("nan"))),
+        lambda: Warmup(1_000_001),
+        lambda: Warmup(8, 1_000_001),
+        lambda: Reuse(max_total=1_000_001),
+        lambda: Reuse(max_continuous=1_000_001),
+        lambda: Reuse(1e17),
+        lambda: Reuse(float("nan")),
     ],
 )
-def test_notation_writes_no_number_that_it_would_not_read(policy: Policy) -> None:
-    with pytest.raises(CachedslError, match="notation cannot express a number above 1000000"):
-        _ = policy.notation
+def test_no_number_is_made_that_no_file_could_say(made: Any) -> None:
+    with pytest.raises(PolicyError, match="expected a (finite number|number up to 1000000), got"):
+        made()
 
 
 def test_every_bundled_policy_loads_and_names_itself() -> None:
@@ -383,38 +373,6 @@ def test_no_mutated_policy_raises_anything_but_policy_error(policy: Policy, data
         parse_policy(text[:at] + data.draw(st.text(max_size=3)) + text[at + cut :])
     except PolicyError as error:
         assert error.diagnostics
-
-
-def test_the_schema_is_a_valid_2020_12_schema() -> None:
-    Draft202012Validator.check_schema(load_schema("policy"))
-
-
-def test_schema_model_and_reference_page_have_the_same_keys() -> None:
-    """A key that one of the three lacks is a key that nobody can find, write or use."""
-    schema = load_schema("policy")
-    top = set(schema["properties"])
-    typed = {a.name for a in attrs.fields(Policy)} - {"origin"}
-    assert top == typed | {"extends"}
-    assert set(schema["$defs"]["stack"]["properties"]) == {a.name for a in attrs.fields(parts.StackPolicy)}
-    assert {a.name for a in attrs.fields(overrides.StackOverride)} == {a.name for a in attrs.fields(parts.StackPolicy)}
-
-    def long_form(key: str) -> set[str]:
-        part = schema["$defs"][key.rpartition(".")[2]]
-        branch = part if "properties" in part else next(b for b in part["oneOf"] if b.get("type") == "object")
-        return set(branch["properties"])
-
-    nested = {"reuse.signal": Signal, "compute": parts.Compute, "warmup": parts.Warmup, "reuse": parts.Reuse, "predict": parts.Predict,
-              "cfg": parts.Cfg, "refresh": parts.Refresh, "prune": parts.Prune}  # fmt: skip
-    for key, cls in nested.items():
-        assert long_form(key) == {a.name for a in attrs.fields(cls)}, key
-    masks = {a.name.rstrip("_") for cls in get_args(parts.Mask) for a in attrs.fields(cls)}
-    assert long_form("steps") == masks
-    page = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\| `([a-z_.]+)`", page[page.index("## Keys") : page.index("### `extends`")], re.M))
-    keys = top | {f"{key}.{inner}" for key in (*nested, "steps") for inner in long_form(key)}
-    keys |= {"reuse.max_accumulated.limit", "reuse.max_accumulated.reset"}
-    keys |= {f"prune.dynamic.{a.name}" for a in attrs.fields(parts.Dynamic)}
-    assert documented == keys
 
 
 def test_every_example_of_the_reference_page_loads() -> None:
@@ -464,7 +422,7 @@ def test_a_signal_is_merged_key_by_key_and_another_tap_leaves_the_parameters_beh
         "probe", reference="previous_step", accumulate="until_compute", stride=4, metric="relative_l2"
     )
     assert extended("hidden_states") == Signal("hidden_states")
-    assert extended("{tap: transform_rate}") == SIGNALS["transform_rate"]
+    assert extended("{tap: transform_rate}") == Signal("transform_rate")
 
 
 def test_ratios_may_stand_in_a_file_beside_the_policy(tmp_path: Path) -> None:

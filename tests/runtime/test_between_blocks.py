@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
 from tests.tiny import HIDDEN, LATENT, inputs, tiny_transformer
 
 TOKENS = (LATENT // 2) ** 2

@@ -12,9 +12,9 @@ import torch
 from click.testing import CliRunner
 
 from cachedsl import attached, load_policy
-from cachedsl.calibrate.magnitude import Calibration, NotCalibrated, NotWritten, calibrate_magnitude
 from cachedsl.cli.main import main
-from cachedsl.policy.signal import Ratios
+from cachedsl.language.ratios import Ratios
+from cachedsl.measure.magnitude import Calibration, NotCalibrated, NotWritten, calibrate_magnitude
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 STEPS = 6
@@ -153,7 +153,7 @@ def test_what_was_measured_is_not_lost_where_it_cannot_be_written_after_all(tmp_
         found.write(tmp_path / "nodir" / "r.yaml")
 
 
-@pytest.mark.parametrize("spec", ["no_such_module:make", "cachedsl.bench.digits:nothing", "cachedsl:load_policy"])
+@pytest.mark.parametrize("spec", ["no_such_module:make", "cachedsl.measure.digits:nothing", "cachedsl:load_policy"])
 def test_a_pipeline_that_cannot_be_made_is_wrong_use(tmp_path: Path, spec: str) -> None:
     policy = tmp_path / "mine.yaml"
     policy.write_text("version: 1\n")

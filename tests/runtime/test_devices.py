@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cachedsl import Policy
-from cachedsl.policy.parts import Cfg, Compute, Predict, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Predict, Reuse, Warmup
 from tests.tiny import inputs, tiny_transformer
 
 STEPS = 6

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
 from tests.tiny import PIPELINES, call, inputs, tiny_pipeline, tiny_transformer
 
 STEPS = 6

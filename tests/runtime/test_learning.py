@@ -18,11 +18,11 @@ from click.testing import CliRunner
 from torch import nn
 
 from cachedsl import Adapter, PolicyError, StackAdapter, TransformerAdapter, attached, load_adapter, matching
-from cachedsl.adapter_model import UnsupportedModel
 from cachedsl.cli.main import main
-from cachedsl.matching import match_transformer
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Prune, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Prune, Reuse, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.matching.adapter import UnsupportedModel
+from cachedsl.matching.reading import match_transformer
 from cachedsl.runtime.learn import learn
 from tests.strangers import STRANGERS, Hourglass, Noisy, Sealed, Stranger, Terraces, TwoRivers
 from tests.tiny import call, tiny_pipeline

@@ -20,11 +20,11 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
-from cachedsl.adapter_model import UnsupportedModel
 from cachedsl.cli.main import main
 from cachedsl.infer import copied
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.matching.adapter import UnsupportedModel
 from cachedsl.runtime.learn import learn
 from tests.strangers import DIM, Mixer, Stranger
 

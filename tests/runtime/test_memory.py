@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from attrs import evolve
 
 from cachedsl import Adapter, compile_policy, load_policy
-from cachedsl.machine.memory import ANCHORS
-from cachedsl.machine.plan import Plan
-from cachedsl.machine.shape import ModelShape, StackShape
-from cachedsl.matching import match_transformer
-from cachedsl.policy.load import bundled_policies
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Predict, PredictMethod, Prune, Reuse, Warmup
-from cachedsl.policy.signal import SIGNALS, Signal, TapName
+from cachedsl.language.methods import METHODS
+from cachedsl.language.parts import Cfg, Compute, Predict, Prune, Reuse, Signal, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.language.taps import TAPS
+from cachedsl.loading import bundled_policies
+from cachedsl.matching.reading import match_transformer
+from cachedsl.plan.ir import Plan
+from cachedsl.plan.model_shape import ModelShape, StackShape
 from cachedsl.predictors import build_predictor
 from cachedsl.signals import ModelInput, Setting, StepView, build_meter
 from tests.tiny import HIDDEN, LATENT, TEXT_TOKENS, call, inputs, tiny_pipeline, tiny_transformer
@@ -36,10 +36,10 @@ def held(name: str, policy: Policy) -> tuple[int, Plan]:
 
 
 def test_every_predictor_is_counted() -> None:
-    assert set(ANCHORS) == set(get_args(PredictMethod))
+    assert all(method.anchors(Predict(name)) >= 1 for name, method in METHODS.items())
 
 
-@pytest.mark.parametrize("method", get_args(PredictMethod))
+@pytest.mark.parametrize("method", tuple(METHODS))
 @pytest.mark.parametrize("streams", [None, ("encoder",)])
 def test_predictors(method: Any, streams: Any) -> None:
     predict = Predict(method, 2, streams=None if method == "copy" else streams)
@@ -50,7 +50,7 @@ def test_predictors(method: Any, streams: Any) -> None:
     assert plan.memory(FLUX, element_size=4).total == found > 0
 
 
-@pytest.mark.parametrize("method", get_args(PredictMethod))
+@pytest.mark.parametrize("method", tuple(METHODS))
 def test_what_is_owed_is_held_too(method: Any) -> None:
     predict = Predict(method, 2, history=5, repay=0.5)
     reuse = Reuse("always", max_continuous=2)
@@ -76,7 +76,7 @@ def test_what_is_owed_is_at_least_as_wide_as_the_model(dtype: torch.dtype, size:
     assert plan.memory({"hidden": FLUX["hidden"]}, element_size=size).total == held_bytes
 
 
-@pytest.mark.parametrize("tap", [tap for tap in get_args(TapName) if tap not in ("magnitude", "filtered_latent")])
+@pytest.mark.parametrize("tap", [tap for tap in tuple(TAPS) if tap not in ("magnitude", "filtered_latent")])
 @pytest.mark.parametrize("stride", [1, 3])
 def test_signals(tap: Any, stride: int) -> None:
     signal = Signal(tap, stride=stride if tap != "transform_rate" else 1)
@@ -95,7 +95,7 @@ def test_signals(tap: Any, stride: int) -> None:
 def test_the_filtered_latent(name: str, branches: int, order: Any, stride: int) -> None:
     """It needs a scheduler, so through a pipeline; `order` puts the channels of a latent second."""
     pipe = tiny_pipeline(name)
-    signal = evolve(SIGNALS["filtered_latent"], stride=stride)
+    signal = evolve(Signal("filtered_latent"), stride=stride)
     policy = Policy(compute=Compute(0, 0), span="joined", warmup=Warmup(2), reuse=Reuse(0.3, signal))
     seen: dict[str, tuple[int, ...]] = {}
     most = 0
@@ -139,7 +139,7 @@ def test_the_filtered_latent_is_seen_at_every_kth_channel(
     view = StepView(0, torch.zeros(1), model_input=ModelInput(latent, **rest), mixing=lambda: (0.5, 0.5))
 
     def look(stride: int) -> torch.Tensor:
-        taken: torch.Tensor = build_meter(evolve(SIGNALS["filtered_latent"], stride=stride), Setting()).look(view)
+        taken: torch.Tensor = build_meter(evolve(Signal("filtered_latent"), stride=stride), Setting()).look(view)
         assert taken.untyped_storage().nbytes() == taken.nbytes, "nothing else is kept alive with it"
         return taken
 

@@ -11,7 +11,7 @@ from diffusers.modular_pipelines.flux.modular_blocks_flux import FluxCoreDenoise
 from diffusers.modular_pipelines.wan.modular_blocks_wan import WanCoreDenoiseStep
 
 from cachedsl import Policy
-from cachedsl.policy.parts import Compute, Reuse, Warmup
+from cachedsl.language.parts import Compute, Reuse, Warmup
 from tests.tiny import CHANNELS, LATENT, PIXELS, POOLED_DIM, TEXT_DIM, TEXT_TOKENS, tiny_pipeline
 
 STEPS = 6

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from cachedsl import PolicyError, attached, load_adapter, load_policy, matching
-from cachedsl.adapter_model import AdapterError, UnsupportedModel
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.matching.adapter import AdapterError, UnsupportedModel
 from cachedsl.runtime.errors import ConcurrentRun
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 

@@ -14,9 +14,8 @@ import torch
 from torch import nn
 
 from cachedsl import Adapter, StackAdapter, TransformerAdapter
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Predict, Prune, Reuse, Warmup
-from cachedsl.policy.signal import Signal
+from cachedsl.language.parts import Cfg, Compute, Predict, Prune, Reuse, Signal, Warmup
+from cachedsl.language.policy import Policy
 from tests.tiny import inputs, tiny_transformer
 
 DIM = 16

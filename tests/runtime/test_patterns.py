@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from cachedsl import matching
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
 from cachedsl.runtime import attach as attaching
 from cachedsl.runtime.errors import PatternMismatch, SkippedBlock
 from tests.tiny import inputs, tiny_transformer

@@ -12,9 +12,9 @@ from attrs import frozen
 from diffusers import ClassifierFreeGuidance
 from torch import nn
 
-from cachedsl.matching import match_transformer
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.matching.reading import match_transformer
 from tests import tiny
 from tests.pipelines import PIPELINES, call, hunyuan_image
 from tests.zoo.base import noise

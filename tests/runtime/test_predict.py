@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Predict, PredictMethod, Reuse, Warmup
+from cachedsl.language.methods import METHODS
+from cachedsl.language.parts import Cfg, Compute, Predict, Reuse, Warmup
+from cachedsl.language.policy import Policy
 from cachedsl.runtime.errors import ClockUnavailable
 from cachedsl.runtime.features import Position, UnitFeatures
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
-
-METHODS = get_args(PredictMethod)
 
 
 def static(predict: Predict, warmup: int = 4) -> Policy:

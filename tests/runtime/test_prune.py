@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Dynamic, Predict, Prune, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Dynamic, Predict, Prune, Reuse, Warmup
+from cachedsl.language.policy import Policy
 from tests.runtime.test_reuse import NAMES, count_blocks
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 

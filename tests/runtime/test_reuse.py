@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl.policy.model import Policy
-from cachedsl.policy.overrides import PartialReuse, StackOverride
-from cachedsl.policy.parts import Cfg, Compute, Predict, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Predict, Reuse, Warmup
+from cachedsl.language.policy import Policy
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 NAMES = ["dit", "flux", "qwenimage", "wan", "cogvideox"]
@@ -149,7 +148,7 @@ def test_each_of_two_transformers_counts_its_own_steps_and_warms_up() -> None:
 
 def test_stacks_override_one_block_list() -> None:
     pipe = tiny_pipeline("flux")
-    override = StackOverride(reuse=PartialReuse(threshold=0.0))
+    override = {"reuse": {"threshold": 0.0}}
     policy = static(1, 0).__class__(
         compute=Compute(1, 0), warmup=Warmup(1), reuse=Reuse("always"), stacks=(("single_*", override),)
     )

@@ -12,8 +12,9 @@ import torch
 from diffusers import FirstBlockCacheConfig
 
 from cachedsl import CachedslError, Policy, PolicyError, attached
-from cachedsl.adapter_model import UnsupportedModel
-from cachedsl.policy.parts import BitMask, Cfg, Compute, Predict, Reuse, Warmup
+from cachedsl.language.masks import BitMask
+from cachedsl.language.parts import Cfg, Compute, Predict, Reuse, Warmup
+from cachedsl.matching.adapter import UnsupportedModel
 from cachedsl.runtime.errors import AlreadyAttached, CfgMismatch, ConcurrentRun, StillRunning
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 

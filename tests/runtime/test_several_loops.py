@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Compute, Reuse, Warmup
+from cachedsl.language.parts import Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
 from tests.tiny import call, inputs, tiny_pipeline
 
 STEPS = 5

@@ -16,9 +16,9 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
 from cachedsl import PolicyError, load_policy
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Predict, Reuse, Warmup
-from cachedsl.policy.signal import Ratios, Signal
+from cachedsl.language.parts import Cfg, Compute, Predict, Reuse, Signal, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.language.ratios import Ratios
 from cachedsl.runtime.errors import ClockUnavailable
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 

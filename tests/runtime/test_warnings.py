@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cachedsl import Adapter, StackAdapter, TransformerAdapter
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
 from cachedsl.trace import KEPT, RunRecord, Trace
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 

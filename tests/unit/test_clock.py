@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, HeunDiscreteScheduler, PNDMScheduler
 
-from cachedsl.policy.parts import Cfg
+from cachedsl.language.parts import Cfg
 from cachedsl.runtime.clock import CallContext, Clock
 from cachedsl.runtime.errors import CfgMismatch, ClockUnavailable
 from cachedsl.runtime.given import Given

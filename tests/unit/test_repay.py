@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachedsl.policy.parts import Predict
+from cachedsl.language.parts import Predict
 from cachedsl.predictors import build_predictor
 
 

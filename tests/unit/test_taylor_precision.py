@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachedsl.policy.parts import Predict, PredictMethod
+from cachedsl.language.methods import METHODS
+from cachedsl.language.parts import Predict
 from cachedsl.predictors import Predictor, build_predictor
 from cachedsl.predictors.taylor import TaylorPredictor
 
@@ -83,7 +84,7 @@ def test_it_is_the_published_recurrence_in_float32(predict: Predict, clock: list
     assert torch.allclose(predictor.predict(clock[-1] + distance).double(), whole, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("method", get_args(PredictMethod))
+@pytest.mark.parametrize("method", tuple(METHODS))
 @pytest.mark.parametrize("repay", [0.0, 1.0])
 def test_constants_are_exact_in_float64(method: Any, repay: float) -> None:
     torch.manual_seed(2)

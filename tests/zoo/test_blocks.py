@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from cachedsl.matching import load_adapters
+from cachedsl.matching.reading import load_adapters
 from tests.zoo.entries import ENTRIES
 
 PUBLISHED: dict[str, dict[str, Any]] = {

@@ -17,9 +17,9 @@ from diffusers.models import transformers as diffusers_transformers
 from torch import nn
 
 from cachedsl import PolicyError, supported_matrix
-from cachedsl.matching import match_transformer
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Prune, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Prune, Reuse, Warmup
+from cachedsl.language.policy import Policy
+from cachedsl.matching.reading import match_transformer
 from cachedsl.runtime.session import Cached
 from tests.zoo.base import Entry, tensors
 from tests.zoo.entries import ENTRIES, NO_DENOISERS

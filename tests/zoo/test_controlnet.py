@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl.policy.model import Policy
-from cachedsl.policy.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
+from cachedsl.language.policy import Policy
 from tests.zoo.base import Entry, tensors
 from tests.zoo.entries import ENTRIES
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl.matching import match_transformer
+from cachedsl.matching.reading import match_transformer
 from cachedsl.runtime.learn import learn
 from tests.zoo.base import Entry
 from tests.zoo.entries import ENTRIES

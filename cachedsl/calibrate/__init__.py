@@ -1,1 +1,0 @@
-"""Measure on a pipeline what a policy needs to know of it."""

@@ -1,0 +1,141 @@
+"""How a reused result is approximated: one spec for each predictor, from which everything else about it is taken.
+
+A new method is one entry here, and the predictor that `predictor` names. Another package offers a `Method` under the
+entry point group `cachedsl.methods`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from cachedsl.language.kinds import Key
+from cachedsl.language.plugins import Registry
+
+SHARED = ("target", "streams", "clock", "repay", "horizon")
+"""What every method reads that extrapolates over a clock."""
+
+Count = Callable[[Any], int]
+
+
+@frozen
+class Method:
+    """One method.
+
+    Attributes:
+        name: as policies spell it.
+        words: what it extrapolates by, parameters by their names; empty where it copies.
+        predictor: `module:name` of its class, made with the parameters of `made_with` in their order.
+        made_with: parameters of `predict`, and of `own`, that the class takes.
+        reads: the parameters of `predict` that it reads.
+        own: parameters that no other method has, by name; for methods of other packages.
+        anchors: tensors of a stream's size that it holds once it has seen enough computed steps.
+        from_steps: how many computed steps it goes by, for `explain`; by default as many as `anchors`.
+        repay_anchors: computed results that `repay` holds beside those, for a parabola through three.
+        probes: tensors of the front blocks' movement that it holds; none where it does not go by it.
+        formula: what it returns k steps after the last computed one, for the table of docs/language.md.
+        exact_on: the sequences that it continues exactly.
+    """
+
+    name: str
+    words: str
+    predictor: str
+    made_with: tuple[str, ...] = ()
+    reads: tuple[str, ...] = SHARED
+    own: Mapping[str, Key] = field(factory=dict, hash=False)
+    anchors: Count = lambda predict: 1
+    repay_anchors: Count = lambda predict: 2
+    probes: int = 0
+    formula: str = ""
+    exact_on: str = "constants"
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Every parameter that it reads."""
+        return (*self.reads, *self.own)
+
+
+def _polynomial(predict: Any) -> int:
+    return int(predict.order) + 1
+
+
+BUNDLED = (
+    Method(
+        "copy",
+        "",
+        "cachedsl.predictors.copy:CopyPredictor",
+        reads=("target", "repay"),
+        formula="its residual",
+    ),
+    Method(
+        "taylor",
+        "Taylor's formula of order {order}",
+        "cachedsl.predictors.taylor:taylor",
+        made_with=("order", "form"),
+        reads=("order", "form", *SHARED),
+        anchors=_polynomial,
+        formula="Σ D_j · k (k + g) … (k + (j−1) g) / j!, with D_{j+1} = (D_j − D_j′) / g and g the gap between the "
+        "last two computed steps",
+        exact_on="polynomials of degree `order` on evenly spaced steps, affine sequences on any",
+    ),
+    Method(
+        "newton",
+        "Newton's divided differences of order {order}",
+        "cachedsl.predictors.newton:NewtonPredictor",
+        made_with=("order",),
+        reads=("order", *SHARED),
+        anchors=_polynomial,
+        repay_anchors=lambda predict: max(2 - int(predict.order), 0),
+        formula="Newton's divided differences on the true positions",
+        exact_on="polynomials of degree `order` on any steps",
+    ),
+    Method(
+        "hermite",
+        "a Hermite basis of order {order}",
+        "cachedsl.predictors.hermite:HermitePredictor",
+        made_with=("order", "scale"),
+        reads=("order", "scale", *SHARED),
+        anchors=_polynomial,
+        formula="Σ scale^j H_j(scale · k) D_j / j! (HiCache, arXiv 2508.16984)",
+    ),
+    Method(
+        "foca",
+        "FoCa's predictor and corrector",
+        "cachedsl.predictors.foca:FocaPredictor",
+        anchors=lambda predict: 3,
+        repay_anchors=lambda predict: 0,
+        formula="BDF2 forecast, Heun correction, with real gaps (FoCa, arXiv 2508.16211)",
+        exact_on="affine sequences on any steps",
+    ),
+    Method(
+        "dmd",
+        "Dynamic Mode Decomposition",
+        "cachedsl.predictors.dmd:DmdPredictor",
+        made_with=("history", "rank", "ridge"),
+        reads=("history", "rank", "ridge", *SHARED),
+        anchors=lambda predict: int(predict.history),
+        repay_anchors=lambda predict: 0,
+        formula="Dynamic Mode Decomposition per batch item; Taylor of order 1 until there are 4 evenly spaced computed "
+        "steps",
+        exact_on="sums of exponentials with independent patterns, affine sequences",
+    ),
+    Method(
+        "probe_gain",
+        "the front blocks' own movement, with a gain from {clip[0]:g} to {clip[1]:g}",
+        "cachedsl.predictors.probe_gain:ProbeGainPredictor",
+        made_with=("clip",),
+        reads=("clip", "target", "streams", "repay", "horizon"),
+        anchors=lambda predict: 2,
+        repay_anchors=lambda predict: 1,
+        probes=2,
+        formula="R₂ + γ (R₁ − R₂) with R₁ and R₂ the last two computed, γ how far the front blocks moved from where "
+        "they were at R₂, relative to R₁, within `clip` (DiCache)",
+    ),
+)
+
+METHODS: Registry[Method] = Registry("cachedsl.methods", Method, BUNDLED)
+"""Every method by name: those above, and those of other packages."""
+
+DEFAULT = "copy"

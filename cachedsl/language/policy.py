@@ -1,0 +1,286 @@
+"""The typed policy: what a YAML policy means, with every default in place.
+
+Everything here is frozen, hashable and comparable. Nothing here reads text; `cachedsl.loading` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import attrs
+from attrs import field, frozen
+
+from cachedsl.language.kinds import Const, Key, Kind, Misfit, Misfits, Schema, Text, word
+from cachedsl.language.masks import MASK, Mask
+from cachedsl.language.part import CONVERTER, Part, key, long_form, part_of, short_form, tree_of
+from cachedsl.language.parts import (
+    STEPS,
+    Cfg,
+    Compute,
+    Predict,
+    Prune,
+    Refresh,
+    Reuse,
+    Signal,
+    Warmup,
+)
+from cachedsl.language.taps import PRUNED
+from cachedsl.language.trees import merge, without_nulls
+from cachedsl.plan.frozen import Frozen, freeze, thaw
+from cachedsl.text.finding import Span
+from cachedsl.text.tree import Node
+
+if TYPE_CHECKING:
+    from cachedsl.matching.adapter import Adapter
+    from cachedsl.runtime.session import Cached
+
+MAX_STACKS = 256
+"""Entries of `stacks` that a policy may have: many more than any model has block lists."""
+
+
+@frozen
+class StackPolicy:
+    """What governs one stack of one transformer, defaults and overrides resolved."""
+
+    PART: ClassVar[Part] = Part("", "a partial policy", "Overrides for some stacks.")
+    compute: Compute = key(Compute(), part_of(Compute), "Blocks that always run, of every stack.", shown="`F8B0`")
+    warmup: Warmup = key(Warmup(), part_of(Warmup), Warmup.PART.words, shown="`8`")
+    tail: int | str = key(
+        0, STEPS, "Last steps that are computed in full, or which share of the run; needs a known step count."
+    )
+    reuse: Reuse = key(Reuse(), part_of(Reuse), Reuse.PART.words, shown="")
+    predict: Predict = key(Predict(), part_of(Predict), "Approximation of what was skipped.", shown="`copy`")
+    steps: Mask | None = key(None, MASK, "Per-step mask, 1 = compute; needs a known step count.", shown="none")
+    refresh: Refresh | None = key(None, part_of(Refresh), Refresh.PART.words, shown="none")
+    prune: Prune | None = key(None, part_of(Prune), Prune.PART.words, shown="absent")
+
+    @property
+    def measures(self) -> bool:
+        """Whether any step could ever ask for a measurement."""
+        static_mask = self.steps is not None and self.steps.otherwise == "static"
+        return self.reuse.threshold not in ("always", 0) and not static_mask
+
+    @property
+    def signal(self) -> Signal | None:
+        """What decides over the middle; None where nothing is measured, a pruned block measures its own input."""
+        if not self.measures:
+            return None
+        return Signal(PRUNED) if self.prune is not None else self.reuse.signal
+
+    @property
+    def needs_front(self) -> bool:
+        """Whether what is measured, or predicted with, is seen at the front blocks."""
+        return self.predict.spec.probes > 0 or (self.signal is not None and self.signal.after_front)
+
+
+@frozen(eq=False)
+class Origin:
+    """Where a policy's keys were written; findings that come after loading point there.
+
+    Attributes:
+        file: what the user calls the file.
+        roots: what the file holds, and what its parents do, the nearest first.
+        tree: the policy's keys in long form, merged with its parents'; it tells what was written from what is a
+            default.
+    """
+
+    file: str
+    roots: tuple[Node, ...] = ()
+    tree: Mapping[str, Any] = field(factory=dict)
+
+    def span(self, *path: str) -> Span:
+        """Return the place of `path`, else of the nearest enclosing key, else the head of the file."""
+        for length in range(len(path), 0, -1):
+            for root in self.roots:
+                node: Node | None = root
+                for step in path[:length]:
+                    node = None if node is None else node.mapping.get(step)
+                if node is not None:
+                    return node.span
+        return Span(self.file)
+
+
+EXTENDS = Key(Text("a bundled policy's name or a relative path", least=1), "One parent; see below.", shown="none")
+SLUG = Text("a name of lower-case letters, digits, `-`, `_` and `.`", "^[a-z0-9][a-z0-9._-]*$")
+STACK_NAME = Text("the name of a block list, or a glob", "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]+$")
+
+
+@frozen
+class Stacks(Kind):
+    """Overrides by the name of a block list or a glob; each is a partial policy, kept as a tree in long form."""
+
+    title: str = "a mapping of block lists to partial policies"
+
+    def read(self, value: Any) -> tuple[tuple[str, Frozen], ...]:
+        if isinstance(value, tuple):
+            value = dict(value)
+        if not isinstance(value, Mapping):
+            raise Misfit(self.title, value)
+        if len(value) > MAX_STACKS:
+            raise Misfit(f"at most {MAX_STACKS} entries", value)
+        found: list[Misfit] = []
+        read = []
+        for name, partial in value.items():
+            try:
+                STACK_NAME.read(name)
+            except Misfit:
+                found.append(Misfit(STACK_NAME.title, name, key=str(name)))
+                continue
+            if partial is None:
+                continue
+            tree = {k: tree_of(v) if hasattr(type(v), "PART") else v for k, v in _entries(partial, name, found)}
+            try:
+                part_of(StackPolicy).read(tree)
+            except Misfit as misfit:
+                found.append(misfit.under(name))
+            except Misfits as several:
+                found += [misfit.under(name) for misfit in several.found]
+            else:
+                read.append((name, freeze(long_form(StackPolicy, tree))))
+        if found:
+            raise Misfits(found)
+        return tuple(read)
+
+    def write(self, value: Any) -> Any:
+        return self.shorthand({name: thaw(tree) for name, tree in value})
+
+    def longhand(self, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: tree and long_form(StackPolicy, tree) for name, tree in value.items()}
+
+    def shorthand(self, value: Any) -> Any:
+        return {name: tree and short_form(StackPolicy, tree) for name, tree in value.items()}
+
+    def schema(self) -> Schema:
+        return {
+            "type": "object",
+            "title": self.title,
+            "maxProperties": MAX_STACKS,
+            "propertyNames": {"pattern": STACK_NAME.pattern, "title": STACK_NAME.title},
+            "additionalProperties": {"oneOf": [{"type": "null"}, {"$ref": "#/$defs/stackpolicy"}]},
+        }
+
+
+def _entries(partial: Any, name: str, found: list[Misfit]) -> Any:
+    if isinstance(partial, Mapping):
+        return partial.items()
+    found.append(Misfit(StackPolicy.PART.expected, partial, path=(name,)))
+    return ()
+
+
+@frozen
+class Policy(StackPolicy):
+    """A whole policy. Load one with `cachedsl.load_policy`; `apply` it to a pipeline or a transformer.
+
+    Parts may be given in short, as in YAML: `Policy(compute="F1B0", warmup=4, predict="taylor")`.
+    """
+
+    PART: ClassVar[Part] = Part("", "a mapping of policy keys", "A cachedsl policy, language version 1.")
+    FIRST: ClassVar[tuple[str, ...]] = (
+        *("version", "name", "description", "extends", "compute", "warmup", "tail", "reuse", "predict", "cfg"),
+        *("steps", "refresh", "prune", "span", "stacks"),
+    )
+    name: str = key("policy", SLUG, "Shown in reports.", shown="file stem")
+    description: str = key("", Text(), "What it is for, and where its settings are from.")
+    cfg: Cfg = key(Cfg(), part_of(Cfg), Cfg.PART.words, shown="`auto`")
+    span: Literal["stack", "joined"] = key(
+        "stack",
+        word("stack", "joined"),
+        "`joined`: consecutive block lists of one transformer form one chain with one decision; front and back are the "
+        "chain's.",
+    )
+    stacks: tuple[tuple[str, Frozen], ...] = key(
+        (), Stacks(), "Overrides for some stacks, by a list's own name, `transformer.list` or a glob.", shown="`{}`"
+    )
+    version: Literal[1] = key(
+        1, Const("1, the only language version", 1), "Language version.", shown="required", required=True
+    )
+    origin: Origin | None = field(default=None, eq=False, repr=False)
+
+    @staticmethod
+    def brought() -> dict[str, Key]:
+        """Return the key that no policy has any more once it is loaded."""
+        return {"extends": EXTENDS}
+
+    def place(self, *path: str) -> Span:
+        """Return where the value at `path` was written, for findings that come after loading."""
+        return self.origin.span(*path) if self.origin else Span(self.name)
+
+    def for_stack(self, transformer: str, stack: str) -> StackPolicy:
+        """Return what governs block list `stack` of pipeline component `transformer`.
+
+        A key of `stacks` matches the list's own name or `transformer.stack`. Matching entries are laid over the policy
+        in order of specificity: an exact name beats a glob, a longer glob a shorter one.
+        """
+        return _resolved(self, tuple(key for key, _ in self.stacks if matches_stack(key, transformer, stack)))
+
+    def under(self, keys: tuple[str, ...], last: str | None = None) -> StackPolicy:
+        """Return what these entries of `stacks` together come to; `last` is laid over all others."""
+        return _resolved(self, keys, last)
+
+    @classmethod
+    def from_notation(cls, text: str) -> Policy:
+        """Read compact notation such as `F8B0_W4MC3_R0.12_T1`. Raises `PolicyError` that points at the column."""
+        from cachedsl.language.notation import parse_notation
+
+        return parse_notation(text)
+
+    @property
+    def notation(self) -> str:
+        """This policy in compact notation. Raises `CachedslError` when the notation cannot express it."""
+        from cachedsl.language.notation import to_notation
+
+        return to_notation(self)
+
+    def expand(self) -> Policy:
+        """Return the same policy with every shorthand and default written out; compiles to the same plan."""
+        from cachedsl.language.dump import to_tree
+
+        written: Policy = CONVERTER.structure(without_nulls(to_tree(self, full=True)), Policy)
+        return written
+
+    def to_yaml(self, *, full: bool = False) -> str:
+        """Write YAML that loads as an equal policy; `full` writes the defaults out too."""
+        from cachedsl.language.dump import to_yaml
+
+        return to_yaml(self, full=full)
+
+    def apply(self, target: Any, num_inference_steps: int | None = None, adapter: Adapter | None = None) -> Cached:
+        """Attach this policy to a diffusers pipeline or to a bare transformer; see `cachedsl.runtime.attach.attach`."""
+        from cachedsl.runtime.attach import attach
+
+        return attach(self, target, num_inference_steps=num_inference_steps, adapter=adapter)
+
+
+@lru_cache(maxsize=1024)
+def _resolved(policy: Policy, keys: tuple[str, ...], last: str | None = None) -> StackPolicy:
+    """Lay the entries of `stacks` over the policy, as trees."""
+    names = [one.name for one in attrs.fields(StackPolicy)]
+    whole = StackPolicy(**{name: getattr(policy, name) for name in names})
+    if not keys:
+        return whole
+    tree = tree_of(whole)
+    overrides = dict(policy.stacks)
+    for name in sorted(keys, key=lambda key: (key == last, *specificity(key))):
+        tree = merge(tree, thaw(overrides[name]), partial=True)
+    resolved: StackPolicy = CONVERTER.structure(without_nulls(tree), StackPolicy)
+    return resolved
+
+
+def specificity(key: str) -> tuple[bool, int]:
+    """Order `stacks` keys: globs before exact names, short before long."""
+    return (not is_glob(key), len(key))
+
+
+def is_glob(key: str) -> bool:
+    """Tell whether a key of `stacks` may match several lists."""
+    return any(c in key for c in "*?[")
+
+
+def matches_stack(key: str, transformer: str, stack: str) -> bool:
+    """Tell whether a `stacks` key names this block list, by its own name or as `transformer.stack`."""
+    return fnmatchcase(stack, key) or fnmatchcase(f"{transformer}.{stack}", key)

@@ -1,0 +1,142 @@
+"""What a signal looks at: one spec for each tap, from which everything else that depends on the tap is taken.
+
+A new tap is one entry here, and the function or meter that `meter` names. Another package offers a `Tap` under the
+entry point group `cachedsl.taps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from cachedsl.language.kinds import Key
+from cachedsl.language.plugins import Registry
+from cachedsl.plan.frozen import Frozen
+from cachedsl.plan.ir import Holds, Source
+
+COMPARED = ("reference", "metric", "rescale", "accumulate", "stride", "token_floor")
+"""What every tap reads that is a tensor compared with itself at a reference."""
+
+
+@frozen
+class Tap:
+    """One tap.
+
+    Attributes:
+        name: as policies spell it.
+        words: what is looked at, or what the value is; `{front}` is the front blocks, parameters go by their names.
+        source: where it is taken from; it tells when the signal is known.
+        meter: `module:name` of what measures it: a function `(view, signal) -> tensor`, whose result is compared, or a
+            class made with `(signal, setting)`; see `cachedsl.signals.base`.
+        reads: the parameters of `reuse.signal` that it reads.
+        defaults: of those, the defaults that differ from the language's.
+        own: parameters that no other tap has, by name; for taps of other packages.
+        requires: parameters that have no default for it.
+        holds: what it keeps between steps.
+        anchors: how many computed steps it needs before it can be measured.
+        observes: whether it looks at every step; None is where it is compared with the step before.
+        family: the methods that go by it, with their sources.
+        after: which of it there is when, for the table of docs/language.md.
+    """
+
+    name: str
+    words: str
+    source: Source
+    meter: str
+    reads: tuple[str, ...] = COMPARED
+    defaults: Mapping[str, Any] = field(factory=Frozen, converter=Frozen)
+    own: Mapping[str, Key] = field(factory=dict, hash=False)
+    requires: tuple[str, ...] = ()
+    holds: Holds = Holds("hidden", strided=True)
+    anchors: int = 1
+    observes: bool | None = None
+    family: str = ""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Every parameter that it reads."""
+        return (*self.reads, *self.own)
+
+
+_HIDDEN_STATES = Tap(
+    "hidden_states",
+    "the output of {front}",
+    source="front",
+    meter="cachedsl.signals.hidden_states:hidden_states",
+    family="a DBCache variant",
+)
+
+BUNDLED = (
+    Tap(
+        "residual",
+        "what {front} added to the input",
+        source="front",
+        meter="cachedsl.signals.residual:residual",
+        family="First Block Cache, DBCache",
+    ),
+    _HIDDEN_STATES,
+    evolve(
+        _HIDDEN_STATES,
+        name="probe",
+        defaults={"reference": "previous_step", "accumulate": "until_compute"},
+        family="DiCache (arXiv 2508.17356)",
+    ),
+    Tap(
+        "block_input",
+        "what enters the blocks that may be skipped",
+        source="unit_input",
+        meter="cachedsl.signals.block_input:block_input",
+        family="Dynamic Block Prune",
+    ),
+    Tap(
+        "modulated_input",
+        "the first block's modulated input",
+        source="modulated_input",
+        meter="cachedsl.signals.modulated_input:modulated_input",
+        defaults={"reference": "previous_step", "accumulate": "until_compute"},
+        holds=Holds("modulated", strided=True),
+        family="TeaCache (arXiv 2411.19108)",
+    ),
+    Tap(
+        "magnitude",
+        "the error of the calibrated ratios' running product",
+        source="schedule",
+        meter="cachedsl.signals.magnitude:MagnitudeMeter",
+        reads=("rescale", "accumulate", "ratios"),
+        defaults={"accumulate": "until_compute"},
+        requires=("ratios",),
+        holds=Holds(None),
+        family="MagCache (arXiv 2506.09045)",
+    ),
+    Tap(
+        "transform_rate",
+        "the change of the model's output that the change of its input makes likely",
+        source="model_input",
+        meter="cachedsl.signals.transform_rate:TransformRateMeter",
+        reads=("rescale", "accumulate"),
+        defaults={"accumulate": "until_compute"},
+        # the input before, input and output of the last computed step, and its rate
+        holds=Holds("latent", tensors=3, numbers=1),
+        anchors=2,
+        observes=True,
+        family="EasyCache (arXiv 2507.02860)",
+    ),
+    Tap(
+        "filtered_latent",
+        "the model's input behind a filter for spectra of power {exponent:g}",
+        source="model_input",
+        meter="cachedsl.signals.filtered_latent:filtered_latent",
+        reads=("reference", "metric", "rescale", "accumulate", "stride", "exponent"),
+        defaults={"reference": "previous_step", "accumulate": "until_compute"},
+        holds=Holds("latent", strided=True, float32=True),
+        family="SeaCache (arXiv 2602.18993)",
+    ),
+)
+
+TAPS: Registry[Tap] = Registry("cachedsl.taps", Tap, BUNDLED)
+"""Every tap by name: those above, and those of other packages."""
+
+DEFAULT, PRUNED = "residual", "block_input"
+"""What is measured where a policy names no tap, and what pruned and back blocks measure."""

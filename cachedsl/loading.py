@@ -1,0 +1,240 @@
+"""The one way from text to policy: document → shape → parents → policy → meaning."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from attrs import evolve, field, frozen
+
+from cachedsl.language.notation import looks_like_notation, parse_notation
+from cachedsl.language.part import long_form
+from cachedsl.language.policy import Origin, Policy
+from cachedsl.language.trees import Tree, merge, without_nulls
+from cachedsl.rules.base import Meaning
+from cachedsl.rules.meaning.no_effect import idle_keys
+from cachedsl.rules.registry import run_checks
+from cachedsl.rules.shape.beside import beside
+from cachedsl.rules.shape.extends import CYCLE, MAX_PARENTS, WORDS
+from cachedsl.rules.shape.names import NOT_FOUND
+from cachedsl.rules.shape.ratios import with_ratios
+from cachedsl.rules.shape.reading import read_part
+from cachedsl.text.document import parse_document, read_document, read_stream
+from cachedsl.text.finding import Finding, PolicyError, Span, in_file_order
+from cachedsl.text.scalars import printable
+from cachedsl.text.tree import Document, Node
+
+SUFFIXES = (".yaml", ".yml")
+
+
+def load_policy(source: str | os.PathLike[str]) -> Policy:
+    """Load a policy: the path, else the bundled policy of that name, else the compact notation.
+
+    Raises:
+        PolicyError: with every finding, in file order; or with what was tried, where nothing has that name.
+        TypeError: `source` is no name.
+    """
+    name = _name(source)
+    if os.path.isfile(name):
+        return load_document(read_document(Path(name), name), Path(name).resolve())
+    bundled = bundled_path(name)
+    if bundled is not None:
+        if name.endswith(SUFFIXES):
+            warnings.warn(
+                f"there is no file {name!r}; the bundled policy of that name is taken. Say {bundled.stem!r} for the "
+                "bundled one",
+                stacklevel=2,
+            )
+        return load_document(read_document(bundled, _label(bundled)), bundled)
+    if looks_like_notation(name):
+        return parse_notation(name)
+    place = "a folder, not a file" if os.path.isdir(name) else "no such file"
+    message = (
+        f"`{printable(name)}` is no policy: as a path, {place}; as a bundled name, not one of "
+        f"{', '.join(bundled_policies())}; as notation, it does not begin with F<n>B<n>"
+    )
+    raise PolicyError([NOT_FOUND.finding(message, Span(name))])
+
+
+def as_policy(source: Policy | str | os.PathLike[str]) -> Policy:
+    """Return a policy as it is, and load one that is named: a path, a bundled name or notation."""
+    return source if isinstance(source, Policy) else load_policy(source)
+
+
+def _name(source: Any) -> str:
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(
+            f"load_policy: expected a path, a bundled policy's name or notation such as F8B0_R0.12, got {source!r}"
+        )
+    name = os.fspath(source)
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    return name
+
+
+def parse_policy(text: str, file: str = "<string>") -> Policy:
+    """Load a policy from YAML text; it may extend bundled policies only. Raises `PolicyError`."""
+    return load_document(parse_document(text, file), None)
+
+
+def read_policy(stream: BinaryIO, file: str = "<stdin>") -> Policy:
+    """Load a policy from a stream, as `parse_policy` does from text."""
+    return load_document(read_stream(stream, file), None)
+
+
+def bundled_policies() -> tuple[str, ...]:
+    """Return the names of the policies that ship with cachedsl, sorted."""
+    names = (entry.name for entry in files("cachedsl.policies").iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
+
+
+def check_file(path: Path, name: str) -> tuple[Finding, ...]:
+    """Return every finding of the policy file at `path`; nothing where it holds."""
+    return policy_findings(read_document(path, name), path.resolve())
+
+
+def policy_findings(document: Document, path: Path | None) -> tuple[Finding, ...]:
+    """Return every finding of a policy that has been read; nothing where it holds."""
+    try:
+        load_document(document, path)
+    except PolicyError as error:
+        return error.findings
+    return ()
+
+
+@frozen
+class _File:
+    """A policy file being read: its text, where it is (None for text), and who extends it."""
+
+    document: Document
+    path: Path | None
+    children: tuple[_File, ...] = field(default=())
+
+    @property
+    def label(self) -> str:
+        return self.document.file
+
+
+@frozen
+class _Layer:
+    """A file and its parents, merged: the long-form tree with nulls, and what each file holds, the nearest first."""
+
+    tree: Tree
+    roots: tuple[Node, ...]
+    policy: Policy | None = None
+
+
+def load_document(document: Document, path: Path | None) -> Policy:
+    """Load a policy from a document; `path` is the file's own, None for text. Raises `PolicyError`."""
+    findings: list[Finding] = []
+    layer = _layer(_File(document, path), findings)
+    if findings or layer is None:
+        raise PolicyError(in_file_order(findings))
+    tree = without_nulls(layer.tree)
+    name, roots = _slug(Path(document.file).stem), layer.roots
+
+    def made(policy: Policy | None = None) -> Policy:
+        if policy is None:
+            policy, unfit = read_part(document, Policy, tree)
+            assert policy is not None, f"what two files hold, they hold together: {unfit}"
+        return evolve(policy, name=tree.get("name", name), origin=Origin(document.file, roots, tree))
+
+    policy = made(layer.policy)
+    idle = [key for key in idle_keys(policy) if policy.place(*key.path).file != document.file]
+    for key, inner in (dropped for one in idle for dropped in one.drops):
+        tree[key] = {name: value for name, value in tree[key].items() if name != inner}
+    if idle:
+        policy = made()
+    findings += run_checks("meaning", Meaning(policy))
+    if findings:
+        raise PolicyError(in_file_order(findings))
+    return policy
+
+
+def _layer(file: _File, findings: list[Finding]) -> _Layer | None:
+    """Read one file and its parents; findings are added to `findings`, and None means that there were some."""
+    before = len(findings)
+    document, root = file.document, file.document.root
+    findings += document.findings
+    if root is None:
+        return None
+    tree, bad_ratios = with_ratios(root.plain(), document, file.path)
+    policy, unfit = read_part(document, Policy, tree)
+    findings += (*bad_ratios, *unfit)
+    parent = _parent(root, file, findings)
+    if len(findings) > before:
+        return None
+    tree = long_form(Policy, tree)
+    if parent is None:
+        return _Layer(tree, (root,), policy)
+    below = {key: value for key, value in parent.tree.items() if key not in ("name", "description", "extends")}
+    return _Layer(merge(below, tree), (root, *parent.roots))
+
+
+def _parent(root: Node, file: _File, findings: list[Finding]) -> _Layer | None:
+    node = root.mapping.get("extends")
+    if node is None or not isinstance(node.value, str) or not node.value:
+        return None  # it was said already where it is no name
+    name = node.value
+    found = "deep" if len(file.children) >= MAX_PARENTS else _find_parent(name, file)
+    if isinstance(found, str):
+        rule, message, hint = WORDS[found]
+        findings.append(rule.finding(f"extends: `{printable(name)}` {message}", node.span, hint))
+        return None
+    chain = (*file.children, file)
+    label = _label(found) if bundled_path(name) == found else str(_shown(found, file))
+    if found in [link.path for link in chain]:
+        names = " → ".join([*(link.label for link in chain), label])
+        message = f"extends: a policy cannot extend itself: {names}"
+        findings.append(CYCLE.finding(message, node.span, "take one of these `extends` out"))
+        return None
+    return _layer(_File(read_document(found, label), found, chain), findings)
+
+
+def _find_parent(name: str, file: _File) -> Path | str:
+    """Return the path that `extends: name` means, or the key of what is wrong in `WORDS`."""
+    if file.path is not None:
+        found = beside(name, file.path)
+        if found != "missing":
+            return found
+    return bundled_path(name) or "missing"
+
+
+def _shown(path: Path, child: _File) -> Path:
+    """Return a parent's path as relative to where its child was named."""
+    assert child.path is not None
+    return Path(os.path.normpath(Path(child.label).parent / os.path.relpath(path, child.path.parent)))
+
+
+def bundled_path(name: str) -> Path | None:
+    """Return the file of a bundled policy, by its name with or without a suffix; None where there is none."""
+    stem = name
+    for suffix in SUFFIXES:
+        stem = stem.removesuffix(suffix)
+    if stem not in bundled_policies():
+        return None
+    return Path(str(files("cachedsl.policies") / f"{stem}.yaml")).resolve()
+
+
+def _label(bundled: Path) -> str:
+    return f"<bundled>/{bundled.name}"
+
+
+def _slug(stem: str) -> str:
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._") or "policy"
+
+
+__all__ = (
+    "as_policy",
+    "bundled_policies",
+    "check_file",
+    "load_document",
+    "load_policy",
+    "parse_policy",
+    "policy_findings",
+    "read_policy",
+)

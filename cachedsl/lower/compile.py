@@ -1,0 +1,74 @@
+"""Compile a policy for a model and a step count. Pure: the same arguments give the same plan."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import attrs
+from attrs import evolve
+
+from cachedsl.language.policy import Policy
+from cachedsl.language.schedule import resolve_mask
+from cachedsl.lower.stacks import rules_of, units_of
+from cachedsl.machine.table import step_table
+from cachedsl.plan.ir import Guidance, Plan, StackPlan
+from cachedsl.plan.model_shape import ModelShape, StackShape
+from cachedsl.rules.base import Count, Fit, Meaning
+from cachedsl.rules.registry import run_checks
+from cachedsl.text.finding import Finding, PolicyError, in_file_order
+
+
+def compile_policy(policy: Policy, shape: ModelShape, num_inference_steps: int | None) -> Plan:
+    """Work out units, masks and the step table.
+
+    Args:
+        policy: the policy.
+        shape: the model's block lists, in execution order.
+        num_inference_steps: the run's step count, None where it is not known.
+
+    Raises:
+        PolicyError: the policy does not hold, or does not fit the model or the step count; all findings at once.
+    """
+    shape = _spanned(policy, shape)
+    count = Count(policy, shape, num_inference_steps)
+    _refuse([*_meaning(policy), *run_checks("fit", count), *run_checks("count", count)])
+    stacks = [_stack_plan(policy, stack, num_inference_steps) for stack in shape.stacks]
+    cfg = Guidance(**attrs.asdict(policy.cfg))
+    return Plan(policy.name, shape.label, num_inference_steps, cfg, stacks)
+
+
+def check_fit(policy: Policy, shape: ModelShape) -> None:
+    """Check what can be checked of a policy on a model before the step count is known. Raises `PolicyError`."""
+    _refuse([*_meaning(policy), *run_checks("fit", Fit(policy, _spanned(policy, shape)))])
+
+
+@lru_cache(maxsize=256)
+def _meaning(policy: Policy) -> tuple[Finding, ...]:
+    """Check a policy by itself: of one that was made in Python nobody has."""
+    return tuple(run_checks("meaning", Meaning(policy)))
+
+
+def _refuse(findings: list[Finding]) -> None:
+    if findings:
+        raise PolicyError(in_file_order(findings))
+
+
+def _spanned(policy: Policy, shape: ModelShape) -> ModelShape:
+    return shape.joined() if policy.span == "joined" else shape
+
+
+def _stack_plan(policy: Policy, shape: StackShape, num_steps: int | None) -> StackPlan:
+    resolved = policy.for_stack(shape.transformer, shape.name)
+    rules = rules_of(resolved, num_steps)
+    front, back = resolved.compute.front, resolved.compute.back
+    if front + back >= shape.blocks:
+        note = f"runs in full: {front} front and {back} back blocks leave none of its {shape.blocks}"
+        return StackPlan(shape, rules, shape.blocks, 0, (), note=note)
+    mask = None
+    if resolved.steps is not None and num_steps is not None:
+        mask = resolve_mask(resolved.steps, num_steps)
+    units = units_of(resolved, shape.blocks)
+    if not any(unit.kind != "back" for unit in units):
+        return StackPlan(shape, rules, shape.blocks, 0, (), note="runs in full: `prune.keep` leaves no block")
+    plan = StackPlan(shape, rules, front, back, units, mask)
+    return plan if num_steps is None else evolve(plan, table=step_table(plan, num_steps))

@@ -1,0 +1,1 @@
+"""Measure what a policy does to a pipeline; extras, imported when they are used."""

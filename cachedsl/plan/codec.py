@@ -1,0 +1,220 @@
+"""Plans as JSON, both ways. The format is named and versioned; what is read is checked as strictly as what is made."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Union, get_args, get_origin
+
+import attrs
+from cattrs import Converter
+from cattrs.errors import BaseValidationError
+from cattrs.gen import make_dict_structure_fn
+from cattrs.v import transform_error
+
+from cachedsl.plan.frozen import Frozen, freeze, thaw
+from cachedsl.plan.ir import Guidance, Plan, Rules, StackPlan, StepEntry, Unit
+from cachedsl.plan.model_shape import StackShape
+from cachedsl.text.finding import CachedslError
+
+FORMAT = "cachedsl.plan"
+VERSION = 1
+
+
+class PlanError(CachedslError):
+    """A text is no plan, or one of another version."""
+
+
+def strict_converter() -> Converter:
+    """Return a converter that converts nothing in silence: a number is a number, and every key must be known."""
+    made = Converter(detailed_validation=True, forbid_extra_keys=True)
+
+    def exactly(kind: type, *also: type) -> Callable[[Any, Any], Any]:
+        def read(value: Any, _: Any) -> Any:
+            if type(value) is not kind and type(value) not in also:
+                raise ValueError(f"expected {kind.__name__}, got {value!r}")
+            return kind(value)
+
+        return read
+
+    for kind, also in ((int, ()), (float, (int,)), (str, ()), (bool, ())):
+        made.register_structure_hook(kind, exactly(kind, *also))
+    made.register_structure_hook(Frozen, lambda value, _: Frozen(_mapping(value)))
+    made.register_unstructure_hook(Frozen, thaw)
+    made.register_structure_hook_func(_is_union, lambda value, kind: _one_of(made, value, kind))
+    made.register_structure_hook_factory(attrs.has, lambda cls: _of_class(made, cls))
+    return made
+
+
+def _of_class(converter: Converter, cls: Any) -> Any:
+    return make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a mapping, got {value!r}")
+    return value
+
+
+def _is_union(kind: Any) -> bool:
+    return get_origin(kind) in (Union, types.UnionType)
+
+
+def _one_of(converter: Converter, value: Any, kind: Any) -> Any:
+    """Read a value of one of several types: None for None, else the first that takes it."""
+    kinds = [one for one in get_args(kind) if one is not type(None)]
+    if value is None and len(kinds) < len(get_args(kind)):
+        return None
+    for one in kinds[:-1]:
+        try:
+            return converter.structure(value, one)
+        except (ValueError, BaseValidationError):
+            continue
+    return converter.structure(value, kinds[-1])
+
+
+CONVERTER = strict_converter()
+
+
+def to_json(plan: Plan) -> str:
+    """Return indented JSON with sorted keys and a final newline; what governs several stacks is written once."""
+    return json.dumps(to_tree(plan), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def to_tree(plan: Plan) -> dict[str, Any]:
+    """Return the plan as a tree of dicts, lists and scalars."""
+    rules = list(dict.fromkeys(stack.rules for stack in plan.stacks))
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "policy": plan.policy_name,
+        "model": plan.model,
+        "num_inference_steps": plan.num_inference_steps,
+        "cfg": attrs.asdict(plan.cfg),
+        "rules": [_lean(CONVERTER.unstructure(one)) for one in rules],
+        "stacks": [_stack_tree(stack, rules.index(stack.rules)) for stack in plan.stacks],
+    }
+
+
+def _stack_tree(stack: StackPlan, rules: int) -> dict[str, Any]:
+    table = None if stack.table is None else [[*pair] for pair in _runs(stack.table)]
+    return {
+        "shape": _lean(thaw(CONVERTER.unstructure(stack.shape))),
+        "rules": rules,
+        "front": stack.front,
+        "back": stack.back,
+        "units": [[unit.start, unit.stop, unit.kind] for unit in stack.units],
+        "mask": stack.mask,
+        "table": table,
+        "note": stack.note,
+    }
+
+
+def _lean(tree: Any) -> Any:
+    """Leave out what is null or empty in a tree."""
+    if isinstance(tree, Mapping):
+        return {key: _lean(value) for key, value in tree.items() if value is not None and value != {}}
+    return tree
+
+
+def _runs(table: tuple[StepEntry, ...]) -> list[tuple[int, str, str]]:
+    """Return runs of equal entries as their length, verdict and reason."""
+    runs: list[tuple[int, str, str]] = []
+    for entry in table:
+        if runs and runs[-1][1:] == (entry.verdict, entry.reason):
+            runs[-1] = (runs[-1][0] + 1, entry.verdict, entry.reason)
+        else:
+            runs.append((1, entry.verdict, entry.reason))
+    return runs
+
+
+def from_json(text: str) -> Plan:
+    """Read what `to_json` wrote, as an equal plan.
+
+    Raises:
+        PlanError: it is no JSON, no plan, or of another version; the message names the place.
+    """
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"not a plan: no JSON ({error}); `Plan.to_json` writes one") from None
+    return from_tree(tree)
+
+
+def from_tree(tree: Any) -> Plan:
+    """Read a plan from its tree. Raises `PlanError`."""
+    if not isinstance(tree, Mapping) or tree.get("format") != FORMAT:
+        found = tree.get("format") if isinstance(tree, Mapping) else type(tree).__name__
+        raise PlanError(f"not a plan: expected format {FORMAT!r}, got {found!r}; `Plan.to_json` writes one")
+    if tree.get("version") != VERSION:
+        raise PlanError(
+            f"a plan of version {tree.get('version')!r}, but this cachedsl reads version {VERSION}; compile it anew"
+        )
+    rest = {key: value for key, value in tree.items() if key not in ("format", "version")}
+    try:
+        written = CONVERTER.structure(rest, _Written)
+        rules = [CONVERTER.structure(one, Rules) for one in written.rules]
+        stacks = [_stack(CONVERTER.structure(stack, _WrittenStack), rules) for stack in written.stacks]
+        return Plan(
+            written.policy,
+            written.model,
+            written.num_inference_steps,
+            CONVERTER.structure(written.cfg, Guidance),
+            stacks,
+        )
+    except BaseValidationError as error:
+        raise PlanError(f"not a plan: {'; '.join(transform_error(error, path='plan')[:5])}") from None
+    except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
+        raise PlanError(f"not a plan: {error}") from None
+
+
+@attrs.frozen
+class _Written:
+    policy: str
+    model: str
+    num_inference_steps: int | None
+    cfg: dict[str, str]
+    rules: list[dict[str, Any]]
+    stacks: list[dict[str, Any]]
+
+
+@attrs.frozen
+class _WrittenStack:
+    shape: dict[str, Any]
+    rules: int
+    front: int
+    back: int
+    units: list[list[Any]]
+    mask: str | None
+    table: list[list[Any]] | None
+    note: str | None
+
+
+def _stack(written: _WrittenStack, rules: list[Rules]) -> StackPlan:
+    shape = CONVERTER.structure(freeze_lists(written.shape), StackShape)
+    if not 0 <= written.rules < len(rules):
+        raise ValueError(f"{shape.qualified}: there are no rules {written.rules}, only {len(rules)}")
+    units = []
+    for index, (start, stop, kind) in enumerate(written.units):
+        read = CONVERTER.structure({"index": index, "start": start, "stop": stop, "kind": kind}, Unit)
+        if not 0 <= read.start < read.stop <= shape.blocks:
+            raise ValueError(
+                f"{shape.qualified}: unit {index} from {start} to {stop} is not in its {shape.blocks} blocks"
+            )
+        units.append(read)
+    if written.mask is not None and set(written.mask) - {"0", "1"}:
+        raise ValueError(f"{shape.qualified}: the mask has other characters than 0 and 1")
+    table = None
+    if written.table is not None:
+        table = tuple(
+            entry
+            for count, verdict, reason in written.table
+            for entry in (CONVERTER.structure({"verdict": verdict, "reason": reason}, StepEntry),) * int(count)
+        )
+    return StackPlan(shape, rules[written.rules], written.front, written.back, units, written.mask, table, written.note)
+
+
+def freeze_lists(tree: Any) -> Any:
+    """Return a tree whose lists are tuples, as shapes have them."""
+    return {key: freeze(value) if isinstance(value, list) else value for key, value in tree.items()}
