@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import frozen
 
+from cachedsl.text.finding import Rule
+
 MAX_NUMBER = 1_000_000
 """Of a count or a threshold, in every way to write a policy."""
 
@@ -27,6 +29,7 @@ class Misfit(ValueError):
         message: the whole message, where `expected … got …` does not say it.
         hint: the way out.
         key: the key of the mapping at `path` that it is about: unknown, missing, or no name.
+        rule: the rule of that code, where it is none of those of every value.
     """
 
     def __init__(
@@ -39,10 +42,12 @@ class Misfit(ValueError):
         message: str | None = None,
         hint: str | None = None,
         key: str | None = None,
+        rule: Rule | None = None,
     ) -> None:
         super().__init__(message or f"expected {expected}")
         self.expected, self.value, self.path = expected, value, path
-        self.code, self.message, self.hint, self.key = code, message, hint, key
+        self.code, self.message, self.hint, self.key = rule.code if rule else code, message, hint, key
+        self.rule = rule
 
     def under(self, *steps: str | int) -> Misfit:
         """Return the same, seen from further out."""
@@ -54,6 +59,7 @@ class Misfit(ValueError):
             message=self.message,
             hint=self.hint,
             key=self.key,
+            rule=self.rule,
         )
 
 

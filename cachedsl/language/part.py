@@ -14,7 +14,7 @@ and the strategies of the property tests are made from it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -30,7 +30,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from cachedsl.language.kinds import Key, Kind, Misfit, Misfits, Path, Schema, Text, spelt
 from cachedsl.plan.frozen import Frozen, thaw
-from cachedsl.text.finding import Finding, Fix, PolicyError, Rule, Span
+from cachedsl.text.finding import CachedslError, Finding, Fix, PolicyError, Rule, Span
 from cachedsl.text.scalars import printable
 
 Expand = Callable[[Any], Mapping[str, Any]]
@@ -70,6 +70,7 @@ class Part:
         words: what it means, one sentence.
         short: its shorthands, the first that reads a value holds.
         whole: whether a child's replaces a parent's whole, instead of key by key.
+        error: makes the error of values that were given in Python.
     """
 
     key: str
@@ -77,6 +78,7 @@ class Part:
     words: str
     short: tuple[Short, ...] = ()
     whole: bool = False
+    error: Callable[[Sequence[Finding]], CachedslError] = PolicyError
 
     @property
     def expected(self) -> str:
@@ -165,8 +167,9 @@ def _reader(kind: Kind, optional: bool) -> Callable[[Any, Any, Any], Any]:
         try:
             return kind.read(value)
         except (Misfit, Misfits) as error:
-            place = f"{type(instance).PART.key}.{spelt(attribute.name)}"
-            raise refused(type(instance).__name__, place, error) from None
+            part: Part = type(instance).PART
+            place = f"{part.key}.{spelt(attribute.name)}"
+            raise refused(type(instance).__name__, place, error, part.error) from None
 
     return read
 
@@ -182,16 +185,21 @@ def missing(key: str, declared: Key) -> Misfit:
     return Misfit(title, None, code="missing-key", key=key)
 
 
-def refused(label: str, place: str, error: Misfit | Misfits) -> PolicyError:
+def refused(
+    label: str,
+    place: str,
+    error: Misfit | Misfits,
+    made: Callable[[Sequence[Finding]], CachedslError] = PolicyError,
+) -> CachedslError:
     """Return the error of a value that was given in Python: the rules and words are those of a file's."""
     found = error.found if isinstance(error, Misfits) else [error]
     prefix = tuple(step for step in place.split(".") if step)
-    return PolicyError([finding_of(one.under(*prefix), Span(f"<{label}>"), describe(one.value)) for one in found])
+    return made([finding_of(one.under(*prefix), Span(f"<{label}>"), describe(one.value)) for one in found])
 
 
 def finding_of(misfit: Misfit, span: Span, value: str, fix: Fix | None = None) -> Finding:
     """Say what does not fit at `span`; `value` is what stands there, in words."""
-    rule, where, hint = OF_VALUES[misfit.code], dotted(misfit.path), misfit.hint
+    rule, where, hint = misfit.rule or OF_VALUES[misfit.code], dotted(misfit.path), misfit.hint
     inside = f" in `{where}`" if where else ""
     if misfit.code == "unknown-key":
         near = nearest(misfit.key or "", misfit.expected.split(", "))
@@ -244,6 +252,8 @@ def misfits(error: BaseException) -> Iterator[Misfit]:
                 continue
             for misfit in misfits(inner):
                 yield misfit if step is None else misfit.under(step)
+    elif isinstance(error.__cause__, Misfit):  # what a part says of its keys together
+        yield error.__cause__
     else:
         raise error
 
