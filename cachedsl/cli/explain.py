@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from difflib import get_close_matches
+
 import click
 
-from cachedsl.explain.words import explain as in_words
-from cachedsl.loading import load_policy
+from cachedsl.cli.output import say, stop
+from cachedsl.language.policy import Policy
+from cachedsl.loading import load_policy, read_policy
 from cachedsl.lower.compile import compile_policy
 from cachedsl.matching.adapter import UnsupportedModel
-from cachedsl.matching.reading import find_adapter, load_adapter
+from cachedsl.matching.reading import find_adapter, load_adapter, load_adapters
+from cachedsl.plan.ir import Plan
 from cachedsl.plan.model_shape import ModelShape, StackShape
-from cachedsl.text.finding import CachedslError, PolicyError
+from cachedsl.text.finding import CachedslError
 
 GENERIC = ModelShape([StackShape("blocks", 28)], "a model with one stack of 28 blocks")
+MAX_STEPS = 10_000
+FORMATS: dict[str, Callable[[Plan], str]] = {
+    "json": Plan.to_json,
+    "mermaid": Plan.to_mermaid,
+    "words": Plan.explain,
+}
 
 
 @click.command()
@@ -23,39 +37,60 @@ GENERIC = ModelShape([StackShape("blocks", 28)], "a model with one stack of 28 b
     help="A family (flux), a published model (flux.1-dev), a transformer class, or the path of an adapter's YAML.",
 )
 @click.option(
-    "--steps", default=28, show_default=True, type=click.IntRange(1), help="num_inference_steps of the table."
+    "--steps",
+    default=28,
+    show_default=True,
+    type=click.IntRange(1, MAX_STEPS),
+    help="num_inference_steps of the table.",
 )
-@click.option("--format", "form", type=click.Choice(["text", "json", "mermaid"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", *FORMATS]), default="text", show_default=True)
 def explain(policy: str, model: str | None, steps: int, form: str) -> None:
-    """Explain POLICY: a path, a bundled name or a notation such as F8B0_W8R0.12.
+    """Explain POLICY: a path, a bundled name, a notation such as F8B0_W8R0.12, or `-` for standard input.
 
-    Prints what it does in words, the step table and the state diagram (Mermaid). Without --model, on a model with one
-    stack of 28 blocks.
+    Prints what it does in words, the steps, the share of the blocks that runs, and the state diagram (Mermaid). Without
+    --model, on a model with one stack of 28 blocks.
     """
     try:
         shape = _shape(model) if model else GENERIC
-        loaded = load_policy(policy)
+        loaded = _policy(policy)
         plan = compile_policy(loaded, shape, steps)
-    except PolicyError as error:
-        click.echo(str(error), err=True)
-        raise SystemExit(1) from error
     except UnsupportedModel as error:
         raise click.UsageError(str(error)) from error
     except CachedslError as error:
-        click.echo(str(error), err=True)
-        raise SystemExit(1) from error
-    if form == "json":
-        click.echo(plan.to_json(), nl=False)
-        return
-    if form == "mermaid":
-        click.echo(plan.to_mermaid(), nl=False)
+        raise stop(error) from error
+    if form != "text":
+        click.echo(FORMATS[form](plan), nl=False)
         return
     if loaded.description:
         click.echo(f"{loaded.description}\n")
-    click.echo(in_words(plan))
+    click.echo(plan.explain())
     click.echo(plan.to_text())
     click.echo(plan.to_mermaid(), nl=False)
 
 
+def _policy(name: str) -> Policy:
+    """Load a policy; what loading warns of is said in one line."""
+    if name == "-":
+        return read_policy(sys.stdin.buffer)
+    if os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name):
+        with open(name, "rb") as stream:  # a pipe
+            return read_policy(stream, name)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loaded = load_policy(name)
+    for warning in caught:
+        say(f"warning: {warning.message}", err=True)
+    return loaded
+
+
 def _shape(model: str) -> ModelShape:
-    return (load_adapter(model) if model.endswith((".yaml", ".yml")) else find_adapter(model)).shape()
+    if model.endswith((".yaml", ".yml")) or os.path.isfile(model):
+        return load_adapter(model).shape()
+    try:
+        named = find_adapter(model)
+    except UnsupportedModel as error:
+        names = [name for one in load_adapters() for name in (one.family, *one.models, *one.transformers)]
+        near = get_close_matches(model.lower(), [name.lower() for name in names], n=1)
+        guess = f"did you mean {near[0]!r}? " if near else ""
+        raise UnsupportedModel(f"no model is called {model!r}; {guess}`cachedsl adapters list` lists them") from error
+    return named.shape()

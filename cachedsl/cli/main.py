@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 from cachedsl import __version__
+from cachedsl.cli.output import stop
+from cachedsl.text.finding import CachedslError
 
 COMMANDS = {
     "adapters": "cachedsl.cli.adapters",
@@ -15,6 +18,8 @@ COMMANDS = {
     "demo": "cachedsl.cli.demo",
     "explain": "cachedsl.cli.explain",
     "policies": "cachedsl.cli.policies",
+    "rule": "cachedsl.cli.rules",
+    "rules": "cachedsl.cli.rules",
 }
 
 
@@ -29,6 +34,13 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error that its user can mend is a line or two, without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except CachedslError as error:
+            raise stop(error) from error
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,25 @@
+"""Every rule that a file can be found to break."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from cachedsl.checking import adapters, plans
+from cachedsl.rules import registry
+from cachedsl.text.finding import Rule
+
+
+def all_rules() -> tuple[Rule, ...]:
+    """Return every rule: those of policies and adapters, then those of plans."""
+    return tuple(dict.fromkeys((*registry.rules(), adapters.ADAPTER, *plans.RULES)))
+
+
+def rule_called(code: str) -> Rule | None:
+    """Return the rule of that code, None where there is none."""
+    return next((rule for rule in all_rules() if rule.code == code), None)
+
+
+def nearest_code(code: str) -> str | None:
+    """Return the code that looks most like `code`, if any does."""
+    near = get_close_matches(code.lower(), [rule.code for rule in all_rules()], n=1, cutoff=0.4)
+    return near[0] if near else None
