@@ -7,7 +7,9 @@ from typing import Any
 import yaml
 
 from cachedsl.language.part import declared_keys, keys_of
+from cachedsl.language.parts import Signal
 from cachedsl.language.policy import Policy
+from cachedsl.language.taps import PRUNED
 from cachedsl.text.scalars import resolve_scalar
 
 
@@ -53,7 +55,7 @@ def to_tree(policy: Policy, *, full: bool = False) -> dict[str, Any]:
         value = getattr(policy, name)
         if full or value != getattr(default, name) or name in ("version", "name"):
             tree[name] = _tree(value, keys[name].metadata["key"].kind)
-    if policy.prune is not None:
+    if policy.prune is not None and policy.reuse.signal != Signal(PRUNED):
         tree.get("reuse", {}).pop("signal", None)  # a pruned block measures its own input, whatever this says
     return {name: value for name, value in tree.items() if full or value != {}}
 

@@ -30,7 +30,10 @@ class Misfit(ValueError):
         hint: the way out.
         key: the key of the mapping at `path` that it is about: unknown, missing, or no name.
         rule: the rule of that code, where it is none of those of every value.
+        beyond_use: whether it is a number that would do, but that no file would say.
     """
+
+    beyond_use = False
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class Misfit(ValueError):
 
     def under(self, *steps: str | int) -> Misfit:
         """Return the same, seen from further out."""
-        return Misfit(
+        outer = Misfit(
             self.expected,
             self.value,
             path=(*steps, *self.path),
@@ -61,6 +64,8 @@ class Misfit(ValueError):
             key=self.key,
             rule=self.rule,
         )
+        outer.beyond_use = self.beyond_use
+        return outer
 
 
 class Misfits(ValueError):
@@ -89,6 +94,10 @@ class Kind:
         """Return what `read` read, as YAML and JSON have it."""
         return value
 
+    def parts(self) -> tuple[Any, ...]:
+        """Return the classes of the parts that it holds."""
+        return ()
+
     def longhand(self, value: Any) -> Any:
         """Return a value as written with its shorthands in their long form."""
         return value
@@ -116,10 +125,10 @@ class Whole(Kind):
             object.__setattr__(self, "title", f"a whole number {of}")
 
     def read(self, value: Any) -> int:
-        if not _is_number(value) or value != value or value in (math.inf, -math.inf) or value != int(value):
+        if not _is_number(value) or (isinstance(value, float) and not value.is_integer()):
             raise Misfit(self.title, value)
         if value > self.most == MAX_NUMBER:
-            raise Misfit(f"a number up to {MAX_NUMBER}", value)
+            raise beyond_use(value)
         if not self.least <= value <= self.most:
             raise Misfit(self.title, value)
         return int(value)
@@ -152,10 +161,10 @@ class Number(Kind):
     def read(self, value: Any) -> float:
         if not _is_number(value):
             raise Misfit(self.title, value)
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise not_finite(value)
         if value > self.most == MAX_NUMBER:
-            raise Misfit(f"a number up to {MAX_NUMBER}", value)
+            raise beyond_use(value)
         low = self.least is not None and value < self.least
         if low or (self.above is not None and value <= self.above) or value > self.most:
             raise Misfit(self.title, value)
@@ -168,6 +177,13 @@ class Number(Kind):
         if self.above is not None:
             bounds["exclusiveMinimum"] = self.above
         return {"type": "number", **bounds, "maximum": self.most, "title": self.title}
+
+
+def beyond_use(value: Any) -> Misfit:
+    """Say that a number is larger than anything that a policy could mean."""
+    misfit = Misfit(f"a number up to {MAX_NUMBER}", value)
+    misfit.beyond_use = True
+    return misfit
 
 
 def not_finite(value: Any) -> Misfit:
@@ -332,7 +348,7 @@ class Either(Kind):
             except Misfits:
                 raise
             except Misfit as misfit:
-                if misfit.code != "bad-value" or misfit.expected.startswith("a number up to"):
+                if misfit.code != "bad-value" or misfit.beyond_use:
                     raise
         raise Misfit(self.title, value)
 

@@ -58,9 +58,11 @@ def parse_notation(text: str) -> Policy:
             match = re.compile(f"{letters}({value})", re.ASCII).match(text, at)
             if match is not None:
                 break
+            if text.startswith(letters, at):
+                what = f"`{letters}` lacks its value"
+                raise _error(text, at, what, f"after F<n>B<n> come {_LETTERS}, in groups joined by `_`")
         else:
-            unknown = next((p for p, _ in _PARTS if text.startswith(p, at)), None)
-            what = f"`{unknown}` lacks its value" if unknown else f"unknown letter `{text[at]}`"
+            what = f"unknown letter `{text[at]}`"
             raise _error(text, at, what, f"after F<n>B<n> come {_LETTERS}, in groups joined by `_`")
         if letters in found:
             raise _error(text, at, f"`{letters}` stands twice", "keep one of the two")
@@ -139,6 +141,7 @@ def _inexpressible(policy: Policy) -> list[str]:
     reuse, warmup = policy.reuse, policy.warmup
     numbers = (warmup.steps, warmup.interval, reuse.max_total, reuse.max_continuous, reuse.threshold)
     facts = {
+        "a share of the run": isinstance(warmup.steps, str),
         "tail": policy.tail != 0,
         "refresh": policy.refresh is not None,
         "prune": policy.prune is not None,
@@ -154,7 +157,7 @@ def _inexpressible(policy: Policy) -> list[str]:
         "a static mask": policy.steps is not None and policy.steps.otherwise == "static",
         "more than 4 digits of blocks": max(policy.compute.front, policy.compute.back) > 9999,
         f"a number above {MAX_NUMBER}": any(
-            number not in (None, "always") and not float(number) <= MAX_NUMBER for number in numbers
+            not isinstance(number, str) and number is not None and not number <= MAX_NUMBER for number in numbers
         ),
         f"predict {policy.predict.method} with these parameters": policy.predict
         not in (

@@ -155,18 +155,19 @@ def key(
     made = default.factory if isinstance(default, attrs.Factory) else None  # type: ignore[arg-type]
     of_tap = made is not None and default.takes_self
     declared = Key(kind, words, None if required or of_tap else made() if made else default, shown, examples, required)
-    optional = declared.default is None and default is not NOTHING and not of_tap
-    converter = attrs.Converter(_reader(kind, optional), takes_self=True, takes_field=True)
+    converter = attrs.Converter(_reader(kind, default), takes_self=True, takes_field=True)
     return field(default=default, metadata={"key": declared}, converter=converter)
 
 
-def _reader(kind: Kind, optional: bool) -> Callable[[Any, Any, Any], Any]:
+def _reader(kind: Kind, default: Any) -> Callable[[Any, Any, Any], Any]:
     def read(value: Any, instance: Any, attribute: Any) -> Any:
-        if value is None and optional:
-            return None
+        if value is None and default is not NOTHING:  # as in a file, it is the default
+            return default.factory(instance) if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
         try:
             return kind.read(value)
         except (Misfit, Misfits) as error:
+            if isinstance(error, Misfit) and error.beyond_use:
+                return type(error.value)(error.value)  # a program may have its reasons for such a number
             part: Part = type(instance).PART
             place = f"{part.key}.{spelt(attribute.name)}"
             raise refused(type(instance).__name__, place, error, part.error) from None
@@ -337,7 +338,7 @@ def expanded(cls: Any, value: Any) -> Mapping[str, Any]:
         try:
             return short.expand(short.kind.read(value))
         except Misfit as misfit:
-            if misfit.code != "bad-value" or misfit.expected.startswith("a number up to"):
+            if misfit.code != "bad-value" or misfit.beyond_use:
                 raise
     hints = [short.kind.hint(value) for short in part.short if isinstance(short.kind, Text) and short.kind.hint]
     raise Misfit(part.expected, value, hint=next((hint for hint in hints if hint), None))
@@ -366,6 +367,9 @@ class PartOf(Kind):
 
     def write(self, value: Any) -> Any:
         return tree_of(value)
+
+    def parts(self) -> tuple[Any, ...]:
+        return (self.cls,)
 
     def longhand(self, value: Any) -> Any:
         if value is None:

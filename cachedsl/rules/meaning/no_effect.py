@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from attrs import frozen
 
 from cachedsl.language.methods import METHODS
-from cachedsl.language.parts import Cfg
+from cachedsl.language.part import differing, tree_of
+from cachedsl.language.parts import Cfg, Predict
 from cachedsl.language.policy import Policy, StackPolicy
 from cachedsl.language.taps import PRUNED, TAPS
 from cachedsl.rules.base import Check, Findings, Fit, Meaning, Scope
@@ -124,7 +125,7 @@ def check_fit(context: Fit) -> Findings:
         if len(context.entries_of(stack)) < 2:
             continue
         resolved = context.resolved(stack)
-        written = resolved.predict.said()
+        written = differing(tree_of(resolved.predict), tree_of(Predict(resolved.predict.method)))
         for path, message, hint in (*of_the_middle(resolved), *unread(resolved.predict.method, written)):
             together = f"{message}, on {stack.qualified} with all that is said of it"
             yield RULE.finding(together, context.policy.place(*context.set_by(stack, "predict"), *path), hint)
