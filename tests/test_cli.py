@@ -52,7 +52,7 @@ def test_check_prints_every_finding_and_exits_with_1(tmp_path: Path) -> None:
         f"{tmp_path}/a.yaml:3:7",
         f"{tmp_path}/b.yaml:2:1",
     ]
-    assert lines[3] == "2 policies and 1 adapter checked, 3 findings"
+    assert lines[3:] == ["2 policies and 1 adapter checked, 3 findings", f"passed over: {tmp_path}/other.yaml"]
     named = run("check", str(tmp_path / "other.yaml"))
     assert named.exit_code == 1
     assert "missing-key" in named.output
@@ -66,10 +66,14 @@ def test_check_of_nothing_is_wrong_use(tmp_path: Path) -> None:
     assert "no policies below" in empty.output
 
 
-def test_check_starts_without_torch() -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [["check", "policies"], ["explain", "f8b0", "--model", "flux"], ["rules"], ["rule", "syntax"], ["policies"]],
+)
+def test_commands_start_without_torch(arguments: list[str]) -> None:
     code = (
         "import sys; from cachedsl.cli.main import main\n"
-        "try: main(['check', 'policies'])\n"
+        f"try: main({arguments})\n"
         "except SystemExit as end: assert not end.code\n"
         "assert 'torch' not in sys.modules and 'diffusers' not in sys.modules\n"
     )

@@ -89,6 +89,8 @@ def _excess(tree: Mapping[str, Any]) -> str | None:
 
 def _contradictions(plan: Plan) -> Iterator[tuple[Path, str]]:
     steps = plan.num_inference_steps
+    if not plan.stacks:
+        yield ("stacks",), "the plan has no stacks"
     for index, stack in enumerate(plan.stacks):
         place: Path = ("stacks", index)
         name = shortened(stack.shape.qualified)

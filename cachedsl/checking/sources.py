@@ -84,9 +84,9 @@ def read_sources(listing: Listing, stdin: BinaryIO) -> Iterator[Source]:
             yield _source(data, file, Path(file), named)
 
 
-def source_of(text: str, file: str = "<string>", named: bool = True) -> Source:
+def source_of(data: bytes, file: str = "<bytes>", named: bool = True) -> Source:
     """Return a source that is no file."""
-    return _source(text.encode("utf-8", "surrogatepass"), file, None, named)
+    return _source(data, file, None, named)
 
 
 def cannot_read(error: OSError, file: str) -> Finding:
