@@ -1,262 +1,221 @@
 """What an adapter is: per transformer class its block lists, how their blocks are called, and how guidance runs.
 
-An adapter is data, checked where it is made: its block lists in order of execution, the pattern of their blocks, and
-how its pipelines run classifier-free guidance. Declared facts are verified at run time against the actual tensors.
+An adapter is data, declared key by key as a policy is, and checked where it is made: its block lists in order of
+execution, the pattern of their blocks, and how its pipelines run classifier-free guidance. Declared facts are verified
+at run time against the actual tensors.
 """
 
 from __future__ import annotations
 
-import difflib
-import reprlib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import attrs
-import yaml
-from attrs import field, frozen
+from attrs import NOTHING, frozen
 
+from cachedsl.language.kinds import Flag, ListOf, Text, Whole
+from cachedsl.language.part import Part, key, keys_of, part_of, refused
+from cachedsl.matching.errors import AdapterError, UnsupportedModel, without_place
+from cachedsl.matching.kinds import ARGUMENT, LIST, MODULE, Choice, Count, MapOf, named
 from cachedsl.matching.patterns import PATTERNS, Stream
+from cachedsl.matching.writing import to_yaml
+from cachedsl.plan.frozen import Frozen
 from cachedsl.plan.model_shape import ModelShape, StackShape
-from cachedsl.text.document import printable
-from cachedsl.text.finding import CachedslError
+from cachedsl.rules.adapter.modulated_input import one_way
 
-
-class UnsupportedModel(CachedslError):
-    """No adapter knows this model."""
-
-
-class AdapterError(CachedslError):
-    """An adapter, or the file of one, does not hold."""
-
-
-Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
-
-
-def _bad(of: object, key: str, expected: str, value: object, hint: str = "") -> AdapterError:
-    """Say what is wrong with a value; `_build` puts the place in the file for the name of the class."""
-    return AdapterError(f"{type(of).__name__}.{key}: expected {expected}, got {reprlib.repr(value)}{hint}")
-
-
-def _check(holds: Callable[[Any], bool], expected: str, hint: str = "") -> Check:
-    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not holds(value):
-            raise _bad(instance, attribute.name, expected, value, hint)
-
-    return check
-
-
-def _one_of(*choices: str) -> Check:
-    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not isinstance(value, str) or value not in choices:
-            expected = f"{', '.join(choices[:-1])} or {choices[-1]}"
-            raise _bad(instance, attribute.name, expected, value, guess(value, choices))
-
-    return check
-
-
-def _mapping_of(what: str, part: type, key: str, hint: str) -> Check:
-    """Check a mapping of names to `part`, and that it has any."""
-
-    def check(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        if not isinstance(value, dict):
-            raise _bad(instance, attribute.name, f"a mapping of {what}", value)
-        if not value:
-            raise _bad(instance, attribute.name, f"a mapping of {what}, at least one", value, hint)
-        for name, item in value.items():
-            if not _is_text(name):
-                way_out = f"; write {name.__name__!r}" if isinstance(name, type) else ""
-                raise _bad(instance, attribute.name, key, name, way_out)
-            if not isinstance(item, part):
-                raise _bad(instance, f"{attribute.name}.{printable(name)}", f"a {part.__name__}", item)
-
-    return check
-
-
-def _check_models(instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """Check published models: component, block list, block count."""
-
-    def check(place: str, tree: Any, levels: tuple[str, ...]) -> None:
-        if not levels:
-            if not _is_count(tree):
-                raise _bad(instance, place, "a whole number of at least 1", tree)
-            return
-        if not isinstance(tree, dict) or not (tree or place == attribute.name):
-            raise _bad(instance, place, f"a mapping of {levels[0]}", tree)
-        for name, inner in tree.items():
-            if not _is_text(name):
-                raise _bad(instance, place, f"a mapping of {levels[0]} by name", name)
-            check(f"{place}.{printable(name)}", inner, levels[1:])
-
-    check(attribute.name, value, ("published models", "the pipeline's components", "block lists"))
-
-
-def guess(value: object, choices: Iterable[str]) -> str:
-    near = difflib.get_close_matches(value.lower(), choices, n=1, cutoff=0.5) if isinstance(value, str) else []
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and value.isidentifier()
-
-
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_axes(value: object) -> bool:
-    return isinstance(value, tuple) and bool(value) and all(map(_is_count, value)) and len({*value}) == len(value)
-
-
-def _tupled(value: Any) -> Any:
-    """Return a tuple for a list, as YAML has them; a string is no list of its characters."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-_ARGUMENT = _check(_is_name, "the name of an argument")
-_OPTIONAL_ARGUMENT = _check(lambda value: value is None or _is_name(value), "the name of an argument")
+__all__ = (
+    "Adapter",
+    "AdapterError",
+    "InputAdapter",
+    "ModulatedInput",
+    "StackAdapter",
+    "TransformerAdapter",
+    "UnsupportedModel",
+    "stack_shape",
+)
 
 
 @frozen
 class ModulatedInput:
-    """How a block's modulated input is had from the arguments of its call, for the signal of that name.
+    """How a block's modulated input is had from the arguments of its call, for the signal of that name."""
 
-    Attributes:
-        module: the path in the block of the norm that modulates; it is called.
-        arguments: of the norm, each with the argument of the block that it is given.
-        output: which of the norm's outputs it is, where there are several.
-        argument: or the argument of the block that stands for it, such as the embedded timestep.
-    """
-
-    module: str = field(
-        default="", validator=_check(lambda value: isinstance(value, str), "the path of a module in the block")
+    PART: ClassVar[Part] = Part(
+        "ModulatedInput",
+        lambda: _listed(ModulatedInput),
+        "How a block's modulated input is had from the arguments of its call, for the signal of that name: `module` "
+        "and `arguments`, or `argument` alone.",
+        error=without_place,
     )
-    arguments: dict[str, str] = field(
-        factory=dict,
-        validator=_check(
-            lambda value: isinstance(value, dict) and all(map(_is_name, (*value, *value.values()))),
-            "a mapping of the norm's arguments to the block's",
-        ),
+    module: str = key("", MODULE, "The path in the block of the norm that modulates; it is called.")
+    arguments: Mapping[str, str] = key(
+        Frozen(),
+        MapOf("a mapping of the norm's arguments to the block's", ARGUMENT, ARGUMENT),
+        "The norm's arguments, each with the argument of the block that it is given.",
     )
-    output: int | None = field(
-        default=None,
-        validator=_check(lambda value: value is None or _is_count(value, 0), "an index of at least 0"),
+    output: int | None = key(
+        None, Whole("an index of at least 0"), "Which of the norm's outputs it is, where there are several."
     )
-    argument: str | None = field(default=None, validator=_OPTIONAL_ARGUMENT)
+    argument: str | None = key(
+        None, ARGUMENT, "Or the argument of the block that stands for it, such as the embedded timestep."
+    )
 
     def __attrs_post_init__(self) -> None:
-        given = [one.name for one in attrs.fields(type(self)) if not _default(one, getattr(self, one.name))]
-        if given != ["argument"] and given not in (["module", "arguments"], ["module", "arguments", "output"]):
-            raise AdapterError(
-                f"{type(self).__name__}: takes `module` and `arguments`, or `argument` alone; got "
-                f"{' and '.join(given) or 'nothing'}"
-            )
+        wrong = one_way([one.name for one in keys_of(type(self)).values() if getattr(self, one.name) != one.default])
+        if wrong is not None:
+            raise refused(type(self).__name__, self.PART.key, wrong, self.PART.error) from wrong
 
 
 @frozen
 class InputAdapter:
-    """Which argument of the transformer's forward is the noisy latent, and where its tokens belong.
+    """Which argument of the transformer's forward is the noisy latent, and where its tokens belong."""
 
-    `positions` is an argument `(tokens, 2 or more)` of which the last two columns are row and column. `axes` are the
-    latent's axes that are places, where they are not all after the first two.
-    """
-
-    latent: str = field(default="hidden_states", validator=_ARGUMENT)
-    positions: str | None = field(default=None, validator=_OPTIONAL_ARGUMENT)
-    axes: tuple[int, ...] | None = field(
-        default=None,
-        converter=_tupled,
-        validator=_check(lambda value: value is None or _is_axes(value), "a list of axes, each at least 1 and once"),
+    PART: ClassVar[Part] = Part(
+        "InputAdapter",
+        lambda: _listed(InputAdapter),
+        "Which argument of the transformer's forward is the noisy latent, and where its tokens belong; for signals "
+        "that go by it.",
+        error=without_place,
+    )
+    latent: str = key("hidden_states", ARGUMENT, "The argument that is the noisy latent.")
+    positions: str | None = key(
+        None, ARGUMENT, "An argument `(tokens, 2 or more)`, of which the last two columns are row and column."
+    )
+    axes: tuple[int, ...] | None = key(
+        None,
+        ListOf(
+            "a list of axes, each at least 1 and once", Whole("an axis from 1 to 9", least=1, most=9), 1, unique=True
+        ),
+        "The latent's axes that are places, where they are not all after the first two.",
     )
 
 
 @frozen
 class StackAdapter:
-    """One block list: the pattern of its blocks, and the arguments that carry the streams where they differ.
+    """One block list: the pattern of its blocks, and the arguments that carry the streams where they differ."""
 
-    `between` says what becomes of what the model's loop itself does between two blocks. `apply` takes it for something
-    that comes from elsewhere, such as a ControlNet's residuals, and lets it happen on reused steps as on computed ones;
-    `reuse` takes it for a part of what the blocks do, right where it reads `hidden_states` itself. `keep` is for loops
-    that also hand on what blocks return, to other lists or into a state of their own: every block of a reused middle
-    then returns what it did, at the price of one more tensor held per block and stream. `long_skips`: the last blocks
-    read again what the first ones return, so that no more may run behind a reused middle than before it. `blocks` is
-    how many there are by the class's default configuration (by a published one where the default is no model's), for
-    `explain` and golden plans; a policy that is applied counts the model's own.
-    """
-
-    pattern: str = field(validator=_one_of(*PATTERNS))
-    hidden: str = field(default="hidden_states", validator=_ARGUMENT)
-    encoder: str = field(default="encoder_hidden_states", validator=_ARGUMENT)
-    between: Literal["apply", "reuse", "keep"] = field(default="apply", validator=_one_of("apply", "reuse", "keep"))
-    long_skips: bool = field(default=False, validator=_check(lambda value: isinstance(value, bool), "true or false"))
-    modulated_input: ModulatedInput | None = field(
-        default=None,
-        validator=_check(lambda value: value is None or isinstance(value, ModulatedInput), "a ModulatedInput"),
+    PART: ClassVar[Part] = Part(
+        "StackAdapter",
+        lambda: _listed(StackAdapter),
+        "One block list: the pattern of its blocks, and the arguments that carry the streams where they differ.",
+        error=without_place,
     )
-    blocks: int | None = field(
-        default=None,
-        validator=_check(
-            lambda value: value is None or _is_count(value),
-            "a whole number of at least 1",
-            "; leave it out where it is not known",
-        ),
+    pattern: str = key(NOTHING, Choice(choices=tuple(PATTERNS)), "Which streams a block takes and returns.")
+    hidden: str = key("hidden_states", ARGUMENT, "The block's argument that carries the hidden states.")
+    encoder: str = key(
+        "encoder_hidden_states", ARGUMENT, "The block's argument that carries the encoder's hidden states."
+    )
+    between: Literal["apply", "reuse", "keep"] = key(
+        "apply",
+        Choice(choices=("apply", "reuse", "keep")),
+        "What becomes of what the model's loop itself does between two blocks. `apply`: it comes from elsewhere, such "
+        "as a ControlNet's residuals, and happens on reused steps as on computed ones. `reuse`: it is a part of what "
+        "the blocks do, for it reads the hidden states itself. `keep`: the loop also hands on what blocks return, to "
+        "other lists or into a state of its own; every block of a reused middle then returns what it did, at the price "
+        "of one more tensor held per block and stream.",
+    )
+    long_skips: bool = key(
+        False,
+        Flag(),
+        "Whether the last blocks read again what the first ones return, so that no more may run behind a reused middle "
+        "than before it.",
+    )
+    modulated_input: ModulatedInput | None = key(None, part_of(ModulatedInput), ModulatedInput.PART.words)
+    blocks: int | None = key(
+        None,
+        Count(),
+        "How many there are by the class's default configuration (by a published one where the default is no model's), "
+        "for `explain` and golden plans; a policy that is applied counts the model's own.",
     )
 
     @property
     def names(self) -> Mapping[Stream, str]:
         return {"hidden": self.hidden, "encoder": self.encoder}
 
+    @property
+    def modulated(self) -> bool:
+        """Whether it says how the modulated input is had."""
+        return self.modulated_input is not None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether every block of a reused middle returns what it did."""
+        return self.between == "keep"
+
+
+_INPUT = InputAdapter()
+
 
 @frozen
 class TransformerAdapter:
-    """One transformer class.
+    """One transformer class."""
 
-    `cfg` is what its pipelines do with guidance on; `stacks` are in execution order; `pipelines` are the pipeline
-    classes that have it.
-    """
-
-    cfg: Literal["fused", "separate"] = field(validator=_one_of("fused", "separate"))
-    stacks: dict[str, StackAdapter] = field(
-        validator=_mapping_of(
-            "block lists",
-            StackAdapter,
-            "the attribute path of a block list",
-            "; name the model's, or give no adapter, and they are learned at its first call",
-        )
+    PART: ClassVar[Part] = Part(
+        "TransformerAdapter", lambda: _listed(TransformerAdapter), "One transformer class.", error=without_place
     )
-    pipelines: tuple[str, ...] = field(
-        default=(),
-        converter=_tupled,
-        validator=_check(
-            lambda value: isinstance(value, tuple) and all(map(_is_text, value)), "a list of pipeline classes' names"
+    cfg: Literal["fused", "separate"] = key(
+        NOTHING,
+        Choice(choices=("fused", "separate")),
+        "What its pipelines do with guidance on: one call for all branches, or one each.",
+    )
+    stacks: Mapping[str, StackAdapter] = key(
+        NOTHING,
+        MapOf(
+            "a mapping of block lists",
+            LIST,
+            part_of(StackAdapter),
+            1,
+            "name the model's, or give no adapter, and they are learned at its first call",
         ),
+        "Its block lists by attribute path, in execution order.",
     )
-    input: InputAdapter = field(
-        default=InputAdapter(), validator=_check(lambda value: isinstance(value, InputAdapter), "an InputAdapter")
+    pipelines: tuple[str, ...] = key(
+        (),
+        ListOf("a list of pipeline classes' names", named("the name of a pipeline class")),
+        "The pipeline classes that have it.",
     )
+    input: InputAdapter = key(_INPUT, part_of(InputAdapter), InputAdapter.PART.words)
 
 
 @frozen
 class Adapter:
-    """One family.
+    """One family."""
 
-    `models` are published models: component, block list, block count; for `explain` and golden plans. `verified` is the
-    diffusers version on which its classes were tested.
-    """
-
-    family: str = field(validator=_check(_is_text, "what the models are called together"))
-    transformers: dict[str, TransformerAdapter] = field(
-        validator=_mapping_of(
-            "transformer classes", TransformerAdapter, "the name of a class", "; name the class that it is for"
-        )
+    PART: ClassVar[Part] = Part(
+        "Adapter",
+        lambda: _listed(Adapter),
+        "A cachedsl adapter: which block lists a transformer class has, and how its blocks take and return their "
+        "streams. docs/adapters.md lists the bundled ones.",
+        error=without_place,
     )
-    verified: str = field(
-        default="", validator=_check(lambda value: isinstance(value, str), "a version of diffusers, as text")
+    family: str = key(NOTHING, named("what the models are called together"), "What the models are called together.")
+    transformers: Mapping[str, TransformerAdapter] = key(
+        NOTHING,
+        MapOf(
+            "a mapping of transformer classes",
+            named("the name of a class"),
+            part_of(TransformerAdapter),
+            1,
+            "name the class that it is for",
+        ),
+        "The transformer classes by name.",
     )
-    models: dict[str, dict[str, dict[str, int]]] = field(factory=dict, validator=_check_models)
+    verified: str = key(
+        "", Text("a version of diffusers, as text"), "The version of diffusers on which its classes were tested."
+    )
+    models: Mapping[str, Mapping[str, Mapping[str, int]]] = key(
+        Frozen(),
+        MapOf(
+            "a mapping of published models",
+            named("the name of a published model"),
+            MapOf(
+                "a mapping of the pipeline's components",
+                named("the name of a component"),
+                MapOf("a mapping of block lists", LIST, Whole(least=1), 1),
+                1,
+            ),
+        ),
+        "Published models: component, block list, block count; for `explain` and golden plans.",
+    )
 
     def shape(self, name: str | None = None) -> ModelShape:
         """Return the shape of one of `models` or of a transformer class; by default of the first model, or class.
@@ -279,30 +238,20 @@ class Adapter:
 
     def to_yaml(self) -> str:
         """Write YAML that loads as an equal adapter; what is as by default is left out."""
-        tree = attrs.asdict(self, filter=lambda field, value: not _default(field, value))
-        return yaml.safe_dump(_listed(tree), sort_keys=False, width=116)
+        return to_yaml(self)
 
     def _stack(self, path: str) -> StackAdapter | None:
         """Return the list's adapter; of several classes, of the one that says most."""
         found = (adapter.stacks[path] for adapter in self.transformers.values() if path in adapter.stacks)
-        return max(found, key=lambda stack: stack.modulated_input is not None, default=None)
+        return max(found, key=lambda stack: stack.modulated, default=None)
 
 
 def stack_shape(component: str, path: str, blocks: int, stack: StackAdapter | None) -> StackShape:
-    """Return the shape of one list as its adapter says."""
-    modulated = stack is not None and stack.modulated_input is not None
-    skips = stack is not None and stack.long_skips
-    keeps = stack is not None and stack.between == "keep"
-    return StackShape(path, blocks, component, modulated=modulated, long_skips=skips, keeps=keeps)
+    """Return the shape of one list: whatever a shape has that its adapter has too is copied."""
+    names = (one.name for one in attrs.fields(StackShape))
+    told = {name: getattr(stack, name) for name in names if hasattr(stack, name)}
+    return StackShape(**{"modulated": False, **told, "name": path, "blocks": blocks, "transformer": component})
 
 
-def _default(field: Any, value: Any) -> bool:
-    made = field.default
-    return value in (None, "") or value == (made.factory() if isinstance(made, attrs.Factory) else made)  # type: ignore[arg-type]
-
-
-def _listed(tree: Any) -> Any:
-    """Return a tree with lists for tuples, as YAML has them."""
-    if isinstance(tree, dict):
-        return {key: _listed(value) for key, value in tree.items()}
-    return [_listed(item) for item in tree] if isinstance(tree, (list, tuple)) else tree
+def _listed(cls: type) -> str:
+    return f"a mapping of {', '.join(keys_of(cls))}"

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
-from cachedsl.matching.adapter import (
-    Adapter,
-    AdapterError,
-    InputAdapter,
-    ModulatedInput,
-    StackAdapter,
-    TransformerAdapter,
-    UnsupportedModel,
-    guess,
-)
+from cachedsl.language.part import BAD_VALUE
+from cachedsl.matching.adapter import Adapter, AdapterError, TransformerAdapter, UnsupportedModel
+from cachedsl.matching.errors import without_place
 from cachedsl.plan.model_shape import ModelShape
-from cachedsl.text.document import Document, Node, parse_document, printable, read_document
-from cachedsl.text.finding import Finding, Span
+from cachedsl.rules.shape.reading import read_part
+from cachedsl.text.document import parse_document, read_document
+from cachedsl.text.finding import Finding, Span, in_file_order
+from cachedsl.text.scalars import printable, shortened
+from cachedsl.text.tree import Document
 
 ENTRY_POINTS = "cachedsl.adapters"
 VERIFIED = "0.42.1"
@@ -57,10 +51,8 @@ def _load_entry(point: EntryPoint) -> Adapter:
     if isinstance(found, Adapter):
         return found
     if not isinstance(found, str | Path):
-        raise AdapterError(
-            f"entry point {point.name!r} of {ENTRY_POINTS}: expected an Adapter or the path of its YAML, got "
-            f"{type(found).__name__}"
-        )
+        said = f"entry point {point.name!r} of {ENTRY_POINTS}: expected an Adapter or the path of its YAML"
+        raise without_place([BAD_VALUE.finding(f"{said}, got {type(found).__name__}", Span(""))])
     return load_adapter(found)
 
 
@@ -70,7 +62,7 @@ def load_adapter(path: str | Path) -> Adapter:
     Raises:
         AdapterError: the file cannot be read, or does not hold.
     """
-    return _adapter(read_document(Path(path), str(path)))
+    return _adapter(read_document(Path(path), printable(str(Path(path)))))
 
 
 def read_adapter(text: str, name: str) -> Adapter:
@@ -78,75 +70,32 @@ def read_adapter(text: str, name: str) -> Adapter:
     return _adapter(parse_document(text, name))
 
 
-def _adapter(source: Document) -> Adapter:
-    for finding in source.findings:
-        raise AdapterError(_in_words(finding))
-    assert source.root is not None, "no root without a finding"
-    adapter: Adapter = _build(Adapter, source.root, ())
+def _adapter(document: Document) -> Adapter:
+    adapter, findings = _read(document)
+    if adapter is None or findings:
+        raise AdapterError(findings)
     return adapter
 
 
-def _in_words(finding: Finding) -> str:
-    """Say what the reader found; about the file as a whole without a line, and without hints meant for policies."""
-    if finding.code in ("cannot-read", "too-large"):
-        return f"{finding.span.file}: {finding.message}"
-    if finding.code == "empty":
-        return f"{finding.span.file}: {finding.message}; `cachedsl adapters probe` writes an adapter"
-    hint = f"; {finding.hint}" if finding.hint and finding.code != "alias-budget" else ""
-    return f"{finding.span}: {finding.message}{hint}"
+def adapter_findings(document: Document) -> tuple[Finding, ...]:
+    """Return every finding of an adapter that has been read, in the order of the file; nothing where it holds."""
+    return _read(document)[1]
 
 
-_PARTS: dict[tuple[type, str], type] = {
-    (StackAdapter, "modulated_input"): ModulatedInput,
-    (TransformerAdapter, "input"): InputAdapter,
-}
-_MAPPINGS: dict[tuple[type, str], type] = {
-    (TransformerAdapter, "stacks"): StackAdapter,
-    (Adapter, "transformers"): TransformerAdapter,
-}
-"""Which keys hold a part of an adapter, and which a mapping of names to such parts."""
+HINTS = {"empty": "`cachedsl adapters probe` writes an adapter", "alias-budget": None, "too-large": None}
+"""What to do about a text, where it is another thing for adapters than for policies."""
 
 
-def _build(cls: type, node: Node, path: tuple[str, ...]) -> Any:
-    """Build a part of an adapter from what stands at `path`; values are taken as they are, and the class checks them.
-
-    Raises:
-        AdapterError: it does not hold; the message says where in the file.
-    """
-    fields = attrs.fields_dict(cls)
-    if not isinstance(node.value, dict):
-        what = f": expected a mapping of {', '.join(fields)}, got {reprlib.repr(node.plain())}"
-        raise _misplaced(node.span, path, what)
-    for key, span in node.keys.items():
-        if key not in fields:
-            near = guess(key, fields)
-            raise _misplaced(span, path, f": unknown key {printable(key)!r}{near or ';'} there are {', '.join(fields)}")
-    for key, one in fields.items():
-        if one.default is attrs.NOTHING and key not in node.value:
-            raise _misplaced(node.span, path, f": key {key!r} is missing")
-    values = {key: _value(cls, key, inner, (*path, key)) for key, inner in node.value.items()}
-    try:
-        return cls(**values)
-    except AdapterError as error:
-        what = str(error).removeprefix(cls.__name__)
-        key_of = re.match(r"\.(\w+)", what)
-        at = node.value[key_of[1]].span if key_of and key_of[1] in node.value else node.span
-        raise _misplaced(at, path, what) from None  # it says all that the error did
-
-
-def _value(cls: type, key: str, node: Node, path: tuple[str, ...]) -> Any:
-    part = _PARTS.get((cls, key))
-    if part is not None and node.value is not None:
-        return _build(part, node, path)
-    items = _MAPPINGS.get((cls, key))
-    if items is not None and isinstance(node.value, dict):
-        return {name: _build(items, inner, (*path, name)) for name, inner in node.value.items()}
-    return node.plain()
-
-
-def _misplaced(span: Span, path: tuple[str, ...], what: str) -> AdapterError:
-    place = printable(".".join(path))
-    return AdapterError(f"{span}: {place}{what}" if place else f"{span}: {what.lstrip('.: ')}")
+def _read(document: Document) -> tuple[Adapter | None, tuple[Finding, ...]]:
+    """Return the adapter that a document holds, None where it does not, and every finding."""
+    findings = [
+        attrs.evolve(found, hint=HINTS[found.code]) if found.code in HINTS else found for found in document.findings
+    ]
+    adapter: Adapter | None = None
+    if document.root is not None:
+        adapter, unfit = read_part(document, Adapter, document.root.plain())
+        findings += unfit
+    return adapter, in_file_order(findings)
 
 
 def match_transformer(class_names: Sequence[str], own: Adapter | None = None) -> TransformerAdapter | None:
@@ -186,29 +135,75 @@ def supported_families() -> tuple[str, ...]:
 
 @frozen
 class NamedModel:
-    """A published model, or a transformer class with its default configuration, as named on the command line."""
+    """A published model, or a transformer class with its default configuration, as named on the command line.
+
+    `spelling` is that of the name that was found, which may be a family's or a pipeline's.
+    """
 
     adapter: Adapter
     name: str
+    spelling: str = field(default="", eq=False)
 
     def shape(self) -> ModelShape:
         return self.adapter.shape(self.name)
 
 
+MATCHES, NEAR = 10, 5
+"""Names that are listed where a part is one of several names, and where nothing has a name."""
+
+
 def find_adapter(name: str) -> NamedModel:
-    """Find a model by family, by published model, or by transformer class.
+    """Find a model by family, published model, transformer class or pipeline class, or by a part of one such name.
 
     Raises:
-        UnsupportedModel: nothing has that name; the message lists what there is.
+        UnsupportedModel: nothing has that name, or several names have that part; the message lists some of them.
     """
+    names, wanted = _names(), name.strip().lower()
+    if wanted in names:
+        return names[wanted]
+    shown = f"'{shortened(name, 100)}'"
+    found: dict[tuple[str, str], str] = {}
+    for lower, model in names.items():
+        if wanted and wanted in lower:
+            found.setdefault((model.adapter.family, model.name), lower)
+    if len(found) == 1:
+        return names[next(iter(found.values()))]
+    families = {family for family, _ in found}
+    if len(families) == 1 and wanted in (family := families.pop().lower()):
+        return names[family]  # no other family has that part
+    if found:
+        listed = sorted(names[lower].spelling for lower in found.values())
+        more = f" and {len(found) - MATCHES} more" if len(found) > MATCHES else ""
+        raise UnsupportedModel(f"{shown} is a part of several names: {', '.join(listed[:MATCHES])}{more}")
+    raise UnsupportedModel(f"no adapter is called {shown}{_near(wanted, names)}; `cachedsl adapters list` lists them")
+
+
+def _names() -> dict[str, NamedModel]:
+    """Return what every name means, by the name in lower case; of two of a kind, the later adapter's holds."""
     names: dict[str, NamedModel] = {}
-    for adapter in load_adapters():
-        own = (*adapter.models, *adapter.transformers)
-        names[adapter.family.lower()] = NamedModel(adapter, own[0])
-        names.update({name.lower(): NamedModel(adapter, name) for name in own})
-    if name.lower() in names:
-        return names[name.lower()]
-    near = difflib.get_close_matches(name.lower(), names, n=1)
-    guess = f", did you mean {near[0]!r}?" if near else ";"
-    listed = ", ".join(a.family + (f" ({', '.join(a.models)})" if a.models else "") for a in load_adapters())
-    raise UnsupportedModel(f"no adapter is called {name!r}{guess} there are: {listed}")
+    families = load_adapters()[::-1]
+    meant = [
+        *((one, one.family, next(iter((*one.models, *one.transformers)))) for one in families),
+        *((one, name, name) for one in families for name in (*one.models, *one.transformers)),
+        *(
+            (one, pipeline, name)
+            for one in families
+            for name, transformer in one.transformers.items()
+            for pipeline in transformer.pipelines
+        ),
+    ]
+    for adapter, spelling, model in meant:
+        names.setdefault(spelling.lower(), NamedModel(adapter, model, spelling))
+    return names
+
+
+def _near(wanted: str, names: Mapping[str, NamedModel]) -> str:
+    """Say which names look like `wanted`; nothing where none does."""
+    near = difflib.get_close_matches(wanted, names, n=NEAR) if len(wanted) <= 100 else []
+    if not near:
+        return ""
+    likeness = [difflib.SequenceMatcher(None, lower, wanted).ratio() for lower in near]
+    spelt = [names[lower].spelling for lower in near]
+    if likeness.count(max(likeness)) > 1:
+        return f", near are {', '.join(spelt)}"
+    return f", did you mean {spelt[0]!r}?" + (f" (also near: {', '.join(spelt[1:])})" if spelt[1:] else "")
