@@ -7,11 +7,11 @@ from typing import BinaryIO
 
 from attrs import field, frozen
 
-from cachedsl.checking.adapters import adapter_findings
 from cachedsl.checking.kinds import FileKind, classify
 from cachedsl.checking.plans import plan_findings
 from cachedsl.checking.sources import Source, list_files, read_sources
 from cachedsl.loading import policy_findings
+from cachedsl.matching.reading import adapter_findings
 from cachedsl.rules.shape.ratios import ratios_findings
 from cachedsl.text.finding import Finding, in_file_order
 from cachedsl.text.tree import Document
@@ -52,7 +52,7 @@ def _findings(source: Source, kind: FileKind) -> Iterable[Finding]:
         found = policy_findings(document, None if source.path is None else source.path.resolve())
         return _without_consequences(document, found)
     if kind == "adapter":
-        return adapter_findings(document)
+        return _without_consequences(document, adapter_findings(document))
     if kind == "ratios":
         return ratios_findings(document)
     return plan_findings(document) if kind == "plan" else ()

@@ -14,7 +14,7 @@ from cachedsl.cli.output import say, stop
 from cachedsl.language.policy import Policy
 from cachedsl.loading import load_policy, read_policy
 from cachedsl.lower.compile import compile_policy
-from cachedsl.matching.adapter import UnsupportedModel
+from cachedsl.matching.errors import UnsupportedModel
 from cachedsl.matching.reading import find_adapter, load_adapter, load_adapters
 from cachedsl.plan.ir import Plan
 from cachedsl.plan.model_shape import ModelShape, StackShape

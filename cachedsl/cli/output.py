@@ -33,8 +33,6 @@ def stop(error: CachedslError) -> SystemExit:
 
     The status is 1 where something was found in a file, 2 where the command was used wrongly.
     """
-    from cachedsl.matching.adapter import AdapterError
-
     for line in str(error).splitlines():
         say(line, err=True)
-    return SystemExit(1 if hasattr(error, "findings") or isinstance(error, AdapterError) else 2)
+    return SystemExit(1 if hasattr(error, "findings") else 2)
