@@ -6,7 +6,6 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from difflib import get_close_matches
 
 import click
 
@@ -15,7 +14,7 @@ from cachedsl.language.policy import Policy
 from cachedsl.loading import load_policy, read_policy
 from cachedsl.lower.compile import compile_policy
 from cachedsl.matching.errors import UnsupportedModel
-from cachedsl.matching.reading import find_adapter, load_adapter, load_adapters
+from cachedsl.matching.reading import find_adapter, load_adapter
 from cachedsl.plan.ir import Plan
 from cachedsl.plan.model_shape import ModelShape, StackShape
 from cachedsl.text.finding import CachedslError
@@ -86,11 +85,4 @@ def _policy(name: str) -> Policy:
 def _shape(model: str) -> ModelShape:
     if model.endswith((".yaml", ".yml")) or os.path.isfile(model):
         return load_adapter(model).shape()
-    try:
-        named = find_adapter(model)
-    except UnsupportedModel as error:
-        names = [name for one in load_adapters() for name in (one.family, *one.models, *one.transformers)]
-        near = get_close_matches(model.lower(), [name.lower() for name in names], n=1)
-        guess = f"did you mean {near[0]!r}? " if near else ""
-        raise UnsupportedModel(f"no model is called {model!r}; {guess}`cachedsl adapters list` lists them") from error
-    return named.shape()
+    return find_adapter(model).shape()

@@ -95,7 +95,7 @@ def test_explain_of_a_bundled_name_with_a_suffix_warns_in_one_line(
 def test_explain_of_an_unknown_model_is_short() -> None:
     result = run("explain", "f8b0", "--model", "flx")
     assert result.exit_code == 2
-    assert "no model is called 'flx'; did you mean 'flux'?" in result.output
+    assert "no adapter is called 'flx', did you mean 'flux'?" in result.output
     assert len(result.output) < 300
 
 
