@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+import reprlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 from attrs import frozen
+from cattrs.errors import AttributeValidationNote, BaseValidationError, ForbiddenExtraKeysError, IterableValidationNote
+
+from cachedsl.plan.strict import strict_converter
+from cachedsl.text.finding import CachedslError
+from cachedsl.text.scalars import printable
 
 Outcome = Literal["computed", "reused"]
 
@@ -69,11 +76,18 @@ _KINDS: dict[str, type[Any]] = {"run": RunRecord, "step": StepRecord, "warning":
 _NAMES = {cls: name for name, cls in _KINDS.items()}
 
 
+class TraceError(CachedslError):
+    """A line is no record of a trace."""
+
+
+SAID = 5
+"""Faults of one line that are said."""
+
 KEPT = 100
 """Runs whose records are kept; a server draws images for weeks."""
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Trace:
     """The records since attaching, oldest first; of many runs, those of the last `KEPT` at least."""
 
@@ -84,6 +98,14 @@ class Trace:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def __str__(self) -> str:
+        runs = {record.run for record in self.records}
+        steps = {(step.run, step.loop, step.step) for step in self.steps()}
+        return f"{_many(runs, 'run')}, {_many(steps, 'step')}, {_many(self.warnings(), 'warning')}"
+
+    def __repr__(self) -> str:
+        return f"<Trace: {self}>"
 
     def append(self, record: Record) -> None:
         if isinstance(record, RunRecord) and self.records and self.records[0].run <= record.run - 2 * KEPT:
@@ -115,27 +137,114 @@ class Trace:
 
     @classmethod
     def from_jsonl(cls, lines: str | Iterable[str]) -> Trace:
-        """Read what `to_jsonl` wrote."""
-        rows = lines.splitlines() if isinstance(lines, str) else lines
-        return cls([_decode(json.loads(row)) for row in rows if row.strip()])
+        """Read what `to_jsonl` wrote; empty lines are passed over.
+
+        Raises:
+            TraceError: a line is no record; the message has its number, what was expected and what came.
+        """
+        rows = lines.split("\n") if isinstance(lines, str) else lines
+        numbered = enumerate(rows, 1)
+        return cls([_decode(row, number) for number, row in numbered if not isinstance(row, str) or row.strip()])
+
+
+def _many(things: Any, name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+
+
+_NOT_FINITE = ("nan", "inf", "-inf")
+
+
+def _written(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _read(value: Any, _: Any) -> float:
+    if type(value) not in (int, float) and value not in _NOT_FINITE:
+        raise ValueError(f"expected a number, 'nan', 'inf' or '-inf', got {reprlib.repr(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"expected a number within a float's range, got {reprlib.repr(value)}") from None
+
+
+def _outcome(value: Any, _: Any) -> Any:
+    choices = get_args(Outcome)
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"expected {' or '.join(map(repr, choices))}, got {reprlib.repr(value)}")
+    return value
+
+
+def _units(value: Any, _: Any) -> tuple[UnitRecord, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"expected a list of units, got {reprlib.repr(value)}")
+    return tuple(_CONVERTER.structure(value, list[UnitRecord]))
+
+
+_CONVERTER = strict_converter()
+_CONVERTER.register_unstructure_hook(float, _written)
+_CONVERTER.register_structure_hook(float, _read)
+_CONVERTER.register_structure_hook_func(lambda kind: kind == Outcome, _outcome)
+_CONVERTER.register_structure_hook_func(lambda kind: kind == tuple[UnitRecord, ...], _units)
 
 
 def _encode(record: Record) -> dict[str, Any]:
-    tree = attrs.asdict(record)
-    tree["kind"] = _NAMES[type(record)]
-    for holder in (tree, *tree.get("units", ())):
-        value = holder.get("value")
-        if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-            holder["value"] = str(value)
-    return {"kind": tree.pop("kind"), **tree}
+    return {"kind": _NAMES[type(record)], **_CONVERTER.unstructure(record)}
 
 
-def _decode(tree: dict[str, Any]) -> Record:
-    cls = _KINDS[tree.pop("kind")]
-    for holder in (tree, *tree.get("units", ())):
-        if isinstance(holder.get("value"), str):
-            holder["value"] = float(holder["value"])
-    if cls is StepRecord:
-        tree["units"] = tuple(UnitRecord(**unit) for unit in tree["units"])
-    record: Record = cls(**tree)
+def _decode(row: Any, number: int) -> Record:
+    try:
+        return _record(row)
+    except (BaseValidationError, ValueError) as error:
+        faults = [*_faults(error)]
+    except RecursionError:
+        faults = ["expected a record, got values nested too deep to read"]
+    more = f"; and {len(faults) - SAID} more" if len(faults) > SAID else ""
+    raise TraceError(printable(f"line {number}: {'; '.join(faults[:SAID])}{more}"))
+
+
+def _record(row: Any) -> Record:
+    if not isinstance(row, str):
+        raise ValueError(f"expected a line of text, got {reprlib.repr(row)}")
+    try:
+        tree = json.loads(row, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        said = f"{error.msg} at column {error.colno}"
+        raise ValueError(f"expected a record as JSON, got {reprlib.repr(row.strip())} ({said})") from None
+    if not isinstance(tree, dict):
+        raise ValueError(f"expected a record, a JSON object, got {reprlib.repr(tree)}")
+    kind = tree.pop("kind", None)
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"kind: expected 'run', 'step' or 'warning', got {reprlib.repr(kind)}")
+    record: Record = _CONVERTER.structure(tree, _KINDS[kind])
     return record
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"expected a record as JSON, got {name}, which is written as a string")
+
+
+def _faults(error: BaseException, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield what is wrong in what the converter raised, each with its place in the record."""
+    head = f"{'.'.join(path)}: " if path else ""
+    if isinstance(error, ForbiddenExtraKeysError):
+        known = ", ".join(one.name for one in attrs.fields(error.cl))
+        yield from (f"{head}unknown key {reprlib.repr(key)}; there are {known}" for key in sorted(error.extra_fields))
+    elif isinstance(error, BaseValidationError):
+        for inner in error.exceptions:
+            step = _step(inner)
+            if isinstance(inner, KeyError):
+                yield f"{head}key {step!r} is missing"
+            else:
+                yield from _faults(inner, path if step is None else (*path, step))
+    else:
+        yield f"{head}{error}"
+
+
+def _step(error: BaseException) -> str | None:
+    """Return the attribute or index at which an error stands, where cattrs noted one."""
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            return note.name
+        if isinstance(note, IterableValidationNote):
+            return str(note.index)
+    return None

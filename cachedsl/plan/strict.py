@@ -37,7 +37,8 @@ def strict_converter() -> Converter:
 
 
 def _of_class(converter: Converter, cls: Any) -> Any:
-    return make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+    made = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+    return lambda value, kind: made(_mapping(value), kind)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
