@@ -99,7 +99,14 @@ class StackAdapter:
         "One block list: the pattern of its blocks, and the arguments that carry the streams where they differ.",
         error=without_place,
     )
-    pattern: str = key(NOTHING, Choice(choices=tuple(PATTERNS)), "Which streams a block takes and returns.")
+    pattern: str = key(
+        NOTHING,
+        Choice(choices=tuple(PATTERNS)),
+        "Which streams a block takes and returns. `hidden_encoder`: takes both and returns `(hidden, encoder)`; "
+        "`hidden_encoder_swapped`: returns `(encoder, hidden)`; `hidden_with_context`: reads the encoder's stream and "
+        "returns the hidden one; `hidden_only`; `hidden_makes_encoder` and `hidden_makes_encoder_swapped`: take one "
+        "and return both.",
+    )
     hidden: str = key("hidden_states", ARGUMENT, "The block's argument that carries the hidden states.")
     encoder: str = key(
         "encoder_hidden_states", ARGUMENT, "The block's argument that carries the encoder's hidden states."
@@ -173,7 +180,7 @@ class TransformerAdapter:
         ListOf("a list of pipeline classes' names", named("the name of a pipeline class")),
         "The pipeline classes that have it.",
     )
-    input: InputAdapter = key(_INPUT, part_of(InputAdapter), InputAdapter.PART.words)
+    input: InputAdapter = key(_INPUT, part_of(InputAdapter), InputAdapter.PART.words, shown="")
 
 
 @frozen

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from cachedsl.cli.main import main
-from cachedsl.matching.adapter import AdapterError
+from cachedsl.matching.adapter import Adapter, AdapterError, StackAdapter, TransformerAdapter
 from cachedsl.matching.reading import adapter_findings, load_adapter, read_adapter
-from cachedsl.matching.schema import adapter_schema
+from cachedsl.matching.schema import adapter_schema, key_table
 from cachedsl.rules.adapter.modulated_input import RULES
 from cachedsl.text.document import parse_document, read_document
 from cachedsl.text.finding import Rule
@@ -26,6 +26,14 @@ def test_the_schema_is_made_from_the_keys() -> None:
     schema = adapter_schema()
     Draft202012Validator.check_schema(schema)
     matches_golden(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", ROOT / "schemas" / "adapter.schema.json")
+
+
+def test_the_key_tables_are_made_from_the_keys() -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    for name, cls in {"family": Adapter, "transformer": TransformerAdapter, "stack": StackAdapter}.items():
+        head, rest = text.split(f"<!-- {name} -->\n")
+        text = f"{head}<!-- {name} -->\n{key_table(cls)}<!-- /{name} -->{rest.split(f'<!-- /{name} -->')[1]}"
+    matches_golden(text, ROOT / "docs" / "models.md")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "adapters").glob("*.yaml")), ids=lambda path: path.stem)
