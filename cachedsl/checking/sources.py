@@ -65,7 +65,7 @@ def list_files(paths: tuple[str, ...]) -> Listing:
     findings: list[Finding] = []
     for path in paths:
         folder = path != "-" and os.path.isdir(path)
-        for file in _below(path, findings) if folder else (path,):
+        for file in _below(path, findings) if folder else (_tidy(path),):
             key = file if file == "-" else os.path.abspath(file)
             names.setdefault(key, file)
             named[key] = named.get(key, False) or not folder
@@ -130,10 +130,17 @@ def _below(folder: str, findings: list[Finding]) -> Iterator[str]:
     found = []
     for parent, folders, files in os.walk(folder, onerror=refused.append):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = [os.path.join(parent, name) for name in files if name.endswith((*YAML, JSON))]
-        found += [path for path in paths if os.path.isfile(path)]
+        paths = [_tidy(os.path.join(parent, name)) for name in files if name.endswith((*YAML, JSON))]
+        # A link to nothing is a file that cannot be read; a pipe or a device is no file.
+        found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]
     for error in refused:
         where = str(error.filename)
         reason = (error.strerror or str(error)).lower()
         findings.append(rules.CANNOT_READ.finding(f"the folder cannot be listed: {reason}", Span(where)))
     yield from sorted(found, key=lambda path: path.split(os.sep))
+
+
+def _tidy(path: str) -> str:
+    """Return a path without `./` and the like, as long as it does not come to mean standard input."""
+    tidy = str(Path(path))
+    return path if tidy == "-" else tidy

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from cachedsl.checking.check import check_paths
 from cachedsl.checking.summary import passed_over, summary
 from cachedsl.cli.output import say, say_findings
+from cachedsl.cli.stdin import standard_input
 
 
 @click.command()
@@ -23,7 +22,7 @@ def check(paths: tuple[str, ...]) -> None:
     Exit status: 0 fine, also with warnings; 1 errors found; 2 wrong use.
     """
     checked = []
-    for one in check_paths(paths, sys.stdin.buffer):
+    for one in check_paths(paths, standard_input()):
         say_findings(one.findings)
         checked.append(one)
     strangers = passed_over(checked)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Callable
 
 import click
 
 from cachedsl.cli.output import say, stop
+from cachedsl.cli.stdin import standard_input
 from cachedsl.language.policy import Policy
 from cachedsl.loading import load_policy, read_policy
 from cachedsl.lower.compile import compile_policy
@@ -70,7 +70,7 @@ def explain(policy: str, model: str | None, steps: int, form: str) -> None:
 def _policy(name: str) -> Policy:
     """Load a policy; what loading warns of is said in one line."""
     if name == "-":
-        return read_policy(sys.stdin.buffer)
+        return read_policy(standard_input())
     if os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name):
         with open(name, "rb") as stream:  # a pipe
             return read_policy(stream, name)

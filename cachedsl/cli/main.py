@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from errno import EPIPE
 from importlib import import_module
 from typing import Any
 
 import click
 
 from cachedsl import __version__
-from cachedsl.cli.output import stop
+from cachedsl.cli.output import say, stop
 from cachedsl.text.finding import CachedslError
 
 COMMANDS = {
@@ -41,6 +42,11 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except CachedslError as error:
             raise stop(error) from error
+        except OSError as error:
+            if error.errno == EPIPE:
+                raise  # whoever read the output has seen enough
+            say(str(error), err=True)
+            raise SystemExit(2) from error
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -144,6 +144,14 @@ def test_pipes() -> None:
     assert started("-", stdin=b"version: 1\n").stdout == b"1 policy checked, 0 findings\n"
 
 
+def test_a_check_without_standard_input(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("version: 1\n")
+    command = f'"{sys.executable}" -m cachedsl check "{tmp_path}" - <&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith("<stdin>:1:1: error[empty]")
+
+
 def test_a_named_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.yaml"
     os.mkfifo(pipe)
@@ -202,6 +210,33 @@ def test_what_cannot_be_read_is_a_finding(tmp_path: Path, monkeypatch: pytest.Mo
             f"{tmp_path}/a.yaml:1:1: error[cannot-read]: the file cannot be read: permission"
         )
         assert result.output.endswith("1 policy checked, 1 finding\n")
+
+
+def test_a_link_to_nothing_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    result = check(tmp_path)
+    assert result.exit_code == 1
+    assert result.output.count("error[cannot-read]") == 1
+
+
+def test_paths_are_shown_as_short_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.yaml", "-"):
+        Path(name).write_text("version: 1\nwarmup: x\n")
+    assert check(".").output.startswith("a.yaml:2:9: ")
+    assert check("./a.yaml").output.startswith("a.yaml:2:9: ")
+    assert check("./-").output.startswith("./-:2:9: ")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_disk_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("version: 1\n")
+    command = f'"{sys.executable}" -m cachedsl check "{tmp_path}" > /dev/full'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == "[Errno 28] No space left on device"
+    assert "Traceback" not in done.stderr
 
 
 def test_a_folder_that_cannot_be_listed_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
