@@ -37,9 +37,9 @@ from frontier_measure import (
 from frontier_report import plot, to_markdown
 from frontier_search import Search, chosen_entries, validate
 
+from cachedsl.loading import bundled_policies, load_policy
 from cachedsl.measure.digits import load_digits_pipeline
 from cachedsl.text.finding import CachedslError
-from cachedsl.loading import bundled_policies, load_policy
 
 SIDES = ("ours", "cache-dit")
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from frontier_measure import SLACK, STEPS
 
-from cachedsl.language.schedule import resolve_mask
 from cachedsl.language.masks import AtMask, BudgetMask, EveryMask
+from cachedsl.language.schedule import resolve_mask
 
 BLOCKS = 24
 POWERS = (1.0, 1.25, 1.6, 2.0)

@@ -16,8 +16,8 @@ import diffusers
 import torch
 
 from cachedsl import Policy
-from cachedsl.measure.digits import load_digits_pipeline, sample
 from cachedsl.language.parts import Compute, Reuse
+from cachedsl.measure.digits import load_digits_pipeline, sample
 
 ROUNDS, STEPS = 7, 10
 

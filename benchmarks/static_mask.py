@@ -12,10 +12,10 @@ import diffusers
 import torch
 
 from cachedsl import Policy
-from cachedsl.measure.compare import compare
-from cachedsl.measure.digits import load_digits_pipeline
 from cachedsl.language.masks import BitMask
 from cachedsl.language.parts import Compute, Predict, Reuse, Warmup
+from cachedsl.measure.compare import compare
+from cachedsl.measure.digits import load_digits_pipeline
 
 MASK = "11111100110011000100010001000100010001000100010001"
 PREDICTORS = (Predict(), Predict("taylor", 1), Predict("taylor", 2))

@@ -15,9 +15,9 @@ import torch
 from attrs import evolve
 
 from cachedsl import Policy, load_policy
+from cachedsl.language.parts import Compute, Predict
 from cachedsl.measure.compare import compare
 from cachedsl.measure.digits import load_digits_pipeline
-from cachedsl.language.parts import Compute, Predict
 
 STEPS = (30, 80)
 SAMPLES, SEED = 50, 2027

@@ -23,7 +23,7 @@ def to_text(plan: Plan) -> str:
             bits = table_bits(stack.table)
             legend = "1 compute, 0 reuse" + (", ? decided by measuring" if "?" in bits else "")
             lines.append(f"  {bits}  ({legend})")
-            if "?" in bits or len(set(table_lines(stack.table))) < len(bits):
+            if "?" in bits:
                 lines += [f"  {line}" for line in table_lines(stack.table)]
     if plan.num_inference_steps is not None:
         lines += ["", *share_line(plan)]

@@ -129,7 +129,7 @@ KEYS["otherwise"] = keys_of(BitMask)["otherwise"]
 class MaskKind(Kind):
     """A mask, in short or as a mapping with one form."""
 
-    title: str = _PART.title
+    title: str = _PART.expected
 
     def read(self, value: Any) -> Mask:
         if isinstance(value, FORMS):
@@ -210,7 +210,7 @@ def expand(value: Any) -> Mapping[str, Any]:
             return short.expand(short.kind.read(value))
         except Misfit:
             continue
-    raise Misfit(_PART.title, value, hint=quote_it(value))
+    raise Misfit(_PART.expected, value, hint=quote_it(value))
 
 
 def _formed(read: Mapping[str, Any]) -> Mask:

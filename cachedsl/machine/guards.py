@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from attrs import frozen
 
@@ -19,14 +19,13 @@ Decides = Literal["compute", "reuse", "as the step", "as the first branch"]
 Stage = Literal["step", "unit", "value"]
 
 
-@frozen
-class Moment:
+class Moment(NamedTuple):
     """What a guard goes by.
 
     Attributes:
         plan: the stack's plan.
         state: the machine, the step in progress begun.
-        index: the run's index of the step.
+        at: the run's index of the step.
         refreshed: whether history was dropped before this step.
         leader: what became of the step's first branch, where this one follows it.
         unit: the unit that was reached.
@@ -36,7 +35,7 @@ class Moment:
 
     plan: StackPlan
     state: Snapshot
-    index: int = 0
+    at: int = 0
     refreshed: bool = False
     leader: Literal["compute", "reuse"] | None = None
     unit: int = 0
@@ -137,7 +136,7 @@ def _lacks_history(moment: Moment) -> bool:
 
 def _in_tail(moment: Moment) -> bool:
     steps, tail = moment.state.num_steps, moment.plan.rules.tail
-    return tail > 0 and steps is not None and moment.index >= steps - tail
+    return tail > 0 and steps is not None and moment.at >= steps - tail
 
 
 def _reached(limit: float | None, count: float) -> bool:
@@ -189,7 +188,7 @@ STEP: tuple[Guard, ...] = (
         "past_end",
         "compute",
         "the step is past the announced end (a call that only fills a cache)",
-        lambda m: _reached(m.state.num_steps, m.index),
+        lambda m: _reached(m.state.num_steps, m.at),
     ),
     Guard(
         "tail",
@@ -202,7 +201,7 @@ STEP: tuple[Guard, ...] = (
         "scheduled",
         "compute",
         "the mask's bit is 1",
-        lambda m: mask_bit(m.plan, m.index) == "1",
+        lambda m: mask_bit(m.plan, m.at) == "1",
         lambda p: None if p.mask is None else "scheduled",
     ),
     Guard(
@@ -295,7 +294,10 @@ GUARDS: dict[Stage, tuple[Guard, ...]] = {"step": STEP, "unit": UNIT, "value": V
 
 def first(guards: tuple[Guard, ...], moment: Moment) -> Guard | None:
     """Return the first guard that fires, None where none does."""
-    return next((guard for guard in guards if guard.fires(moment)), None)
+    for guard in guards:
+        if guard.fires(moment):
+            return guard
+    return None
 
 
 def step_labels(plan: StackPlan) -> tuple[str, ...]:

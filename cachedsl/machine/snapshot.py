@@ -1,11 +1,9 @@
-"""All that a machine knows between two events."""
+"""All that a machine knows between two events; a tuple, because the machine makes a new one at every event."""
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
-
-from attrs import frozen
+from typing import Literal, NamedTuple
 
 from cachedsl.plan.ir import StackPlan, Verdict
 
@@ -19,8 +17,7 @@ class Phase(Enum):
     MEASURING = "measuring"
 
 
-@frozen
-class Snapshot:
+class Snapshot(NamedTuple):
     """All that a machine knows.
 
     Attributes:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import evolve
-
 from cachedsl.machine.events import (
     Action,
     ComputeUnit,
@@ -61,7 +59,7 @@ def transition(plan: StackPlan, snapshot: Snapshot, event: Event) -> Result:
 
 
 def _run_started(plan: StackPlan, snapshot: Snapshot, event: RunStarted) -> Result:
-    return evolve(initial(plan), phase=Phase.IDLE, num_steps=event.num_steps), ()
+    return initial(plan)._replace(phase=Phase.IDLE, num_steps=event.num_steps), ()
 
 
 def _run_ended(plan: StackPlan, snapshot: Snapshot, event: RunEnded) -> Result:
@@ -71,15 +69,14 @@ def _run_ended(plan: StackPlan, snapshot: Snapshot, event: RunEnded) -> Result:
 def _step_started(plan: StackPlan, snapshot: Snapshot, event: StepStarted) -> Result:
     if event.index <= snapshot.run_index:
         raise InvalidTransition(f"{plan.shape.qualified}: step {event.index} came after step {snapshot.run_index}")
-    step = evolve(
-        snapshot, phase=Phase.STEPPING, run_index=event.index, reused_units=(), computed_units=(), measured=()
+    step = snapshot._replace(
+        phase=Phase.STEPPING, run_index=event.index, reused_units=(), computed_units=(), measured=()
     )
     actions: tuple[Action, ...] = ()
     refreshed = refresh_falls_on(plan, step.step_index)
     if refreshed:
         actions = (DropHistory(),)
-        step = evolve(
-            step,
+        step = step._replace(
             anchors=(0,) * len(plan.units),
             reused_total=0,
             reused_run=0,
@@ -90,14 +87,15 @@ def _step_started(plan: StackPlan, snapshot: Snapshot, event: StepStarted) -> Re
     signal = plan.signal
     if signal is not None and signal.observes:
         actions = (*actions, Observe(signal.tap))
-    moment = Moment(plan, step, index=event.index, refreshed=refreshed, leader=event.leader_verdict)
+    moment = Moment(plan, step, at=event.index, refreshed=refreshed, leader=event.leader_verdict)
     guard = first(STEP, moment)
     if guard is None:
-        return evolve(step, verdict="open", reason=""), actions
+        return step._replace(verdict="open", reason=""), actions
     if guard.verdict == "as the first branch":
         assert event.leader_verdict is not None, "the guard has seen that there is a leader"
-        return evolve(step, verdict=event.leader_verdict, reason=guard.reason), actions
-    return evolve(step, verdict=guard.verdict, reason=guard.reason), actions
+        return step._replace(verdict=event.leader_verdict, reason=guard.reason), actions
+    assert guard.verdict != "as the step", "a step has no other to go by"
+    return step._replace(verdict=guard.verdict, reason=guard.reason), actions
 
 
 def _unit_reached(plan: StackPlan, snapshot: Snapshot, event: UnitReached) -> Result:
@@ -106,14 +104,14 @@ def _unit_reached(plan: StackPlan, snapshot: Snapshot, event: UnitReached) -> Re
         raise InvalidTransition(f"{plan.shape.qualified}: there is no unit {unit}, it has {len(plan.units)}")
     if snapshot.unit is not None or unit in (*snapshot.reused_units, *snapshot.computed_units):
         raise InvalidTransition(f"{plan.shape.qualified}: unit {unit} was reached twice, or inside another")
-    step = evolve(snapshot, unit=unit)
+    step = snapshot._replace(unit=unit)
     dropped: tuple[Action, ...] = ()
     guard = first(UNIT, Moment(plan, step, unit=unit, shape_changed=event.shape_changed))
     if event.shape_changed:  # on a computed step too, which keeps its own reason
-        step = evolve(step, anchors=(0,) * len(plan.units), accumulated=0.0, drift=0.0)
+        step = step._replace(anchors=(0,) * len(plan.units), accumulated=0.0, drift=0.0)
         dropped = (DropHistory(),)
     if guard is None:
-        return evolve(step, phase=Phase.MEASURING), (Measure(unit),)
+        return step._replace(phase=Phase.MEASURING), (Measure(unit),)
     verdict = snapshot.verdict if guard.verdict == "as the step" else guard.verdict
     assert verdict == "compute" or verdict == "reuse", "an open step decides nothing by itself"
     decided, actions = _decide(step, unit, verdict, guard.reason or snapshot.reason)
@@ -124,15 +122,15 @@ def _unit_measured(plan: StackPlan, snapshot: Snapshot, event: UnitMeasured) -> 
     unit = event.unit
     if unit != snapshot.unit:
         raise InvalidTransition(f"{plan.shape.qualified}: unit {unit} was measured, not {snapshot.unit}")
-    step = evolve(snapshot, phase=Phase.STEPPING)
+    step = snapshot._replace(phase=Phase.STEPPING)
     moment = Moment(plan, step, unit=unit, value=event.value)
     guard = first(VALUE, moment)
     assert guard is not None, "the last of them always fires"
     if guard.reason in COUNTED:
-        step = evolve(step, accumulated=step.accumulated + event.value, drift=moment.compared)
+        step = step._replace(accumulated=step.accumulated + event.value, drift=moment.compared)
         prune = plan.rules.prune
         if prune is not None and prune.relax is not None:
-            step = evolve(step, measured=(*step.measured, event.value)[:ADAPT_TO])
+            step = step._replace(measured=(*step.measured, event.value)[:ADAPT_TO])
     return _decide(step, unit, guard.verdict, guard.reason)  # type: ignore[arg-type]
 
 
@@ -142,22 +140,22 @@ COUNTED = ("below", "above")
 
 def _decide(step: Snapshot, unit: int, verdict: Literal["compute", "reuse"], reason: str) -> Result:
     action = ReuseUnit(unit, reason) if verdict == "reuse" else ComputeUnit(unit, reason)
-    return evolve(step, unit_verdict=verdict), (action,)
+    return step._replace(unit_verdict=verdict), (action,)
 
 
 def _unit_done(plan: StackPlan, snapshot: Snapshot, event: UnitDone) -> Result:
     unit = event.unit
     if unit != snapshot.unit or snapshot.unit_verdict is None:
         raise InvalidTransition(f"{plan.shape.qualified}: unit {unit} is done, but {snapshot.unit} is in progress")
-    step = evolve(snapshot, unit=None, unit_verdict=None)
+    step = snapshot._replace(unit=None, unit_verdict=None)
     if snapshot.unit_verdict == "reuse":
-        return evolve(step, reused_units=(*step.reused_units, unit)), ()
-    step = evolve(step, computed_units=(*step.computed_units, unit))
+        return step._replace(reused_units=(*step.reused_units, unit)), ()
+    step = step._replace(computed_units=(*step.computed_units, unit))
     prune = plan.rules.prune
     if prune is not None and step.anchors[unit] and step.step_index % prune.update_interval:
         return step, ()  # what the block is reused with is replaced on every k-th step only
     anchors = tuple(count + (i == unit) for i, count in enumerate(step.anchors))
-    return evolve(step, anchors=anchors), (StoreAnchor(unit),)
+    return step._replace(anchors=anchors), (StoreAnchor(unit),)
 
 
 def _step_ended(plan: StackPlan, snapshot: Snapshot, event: StepEnded) -> Result:
@@ -166,8 +164,7 @@ def _step_ended(plan: StackPlan, snapshot: Snapshot, event: StepEnded) -> Result
     reused = has_reused(plan, snapshot)
     zeroed = not reused and plan.rules.reset == "on_compute"
     lifelong = plan.signal is not None and plan.signal.accumulate == "lifetime"
-    ended = evolve(
-        snapshot,
+    ended = snapshot._replace(
         phase=Phase.IDLE,
         step_index=snapshot.step_index + 1,
         since_refresh=snapshot.since_refresh + 1,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
 import attrs
 from cattrs.errors import BaseValidationError
@@ -18,6 +18,7 @@ from cachedsl.text.finding import CachedslError
 
 FORMAT = "cachedsl.plan"
 VERSION = 1
+MOST_STEPS = 1_000_000
 
 
 class PlanError(CachedslError):
@@ -103,20 +104,27 @@ def from_tree(tree: Any) -> Plan:
         )
     rest = {key: value for key, value in tree.items() if key not in ("format", "version")}
     try:
-        written = CONVERTER.structure(rest, _Written)
-        rules = [CONVERTER.structure(one, Rules) for one in written.rules]
-        stacks = [_stack(CONVERTER.structure(stack, _WrittenStack), rules) for stack in written.stacks]
-        return Plan(
-            written.policy,
-            written.model,
-            written.num_inference_steps,
-            CONVERTER.structure(written.cfg, Guidance),
-            stacks,
-        )
-    except BaseValidationError as error:
-        raise PlanError(f"not a plan: {'; '.join(transform_error(error, path='plan')[:5])}") from None
+        written = _read(rest, _Written, "plan")
+        rules = [_read(one, Rules, f"plan.rules[{i}]") for i, one in enumerate(written.rules)]
+        stacks = [
+            _stack(_read(stack, _WrittenStack, f"plan.stacks[{i}]"), rules, f"plan.stacks[{i}]")
+            for i, stack in enumerate(written.stacks)
+        ]
+        cfg = _read(written.cfg, Guidance, "plan.cfg")
     except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
         raise PlanError(f"not a plan: {error}") from None
+    return Plan(written.policy, written.model, written.num_inference_steps, cfg, stacks)
+
+
+T = TypeVar("T")
+
+
+def _read(tree: Any, cls: type[T], place: str) -> T:
+    """Make a part of a plan of its tree. Raises `PlanError`, which names the place."""
+    try:
+        return CONVERTER.structure(tree, cls)
+    except BaseValidationError as error:
+        raise PlanError(f"not a plan: {'; '.join(transform_error(error, path=place)[:5])}") from None
 
 
 @attrs.frozen
@@ -141,28 +149,29 @@ class _WrittenStack:
     note: str | None
 
 
-def _stack(written: _WrittenStack, rules: list[Rules]) -> StackPlan:
-    shape = CONVERTER.structure(freeze_lists(written.shape), StackShape)
+def _stack(written: _WrittenStack, rules: list[Rules], place: str) -> StackPlan:
+    shape = _read(freeze_lists(written.shape), StackShape, f"{place}.shape")
     if not 0 <= written.rules < len(rules):
-        raise ValueError(f"{shape.qualified}: there are no rules {written.rules}, only {len(rules)}")
+        raise ValueError(f"{place}: there are no rules {written.rules}, only {len(rules)}")
     units = []
     for index, (start, stop, kind) in enumerate(written.units):
-        read = CONVERTER.structure({"index": index, "start": start, "stop": stop, "kind": kind}, Unit)
+        unit = {"index": index, "start": start, "stop": stop, "kind": kind}
+        read = _read(unit, Unit, f"{place}.units[{index}]")
         if not 0 <= read.start < read.stop <= shape.blocks:
-            raise ValueError(
-                f"{shape.qualified}: unit {index} from {start} to {stop} is not in its {shape.blocks} blocks"
-            )
+            raise ValueError(f"{place}: unit {index} from {start} to {stop} is not in its {shape.blocks} blocks")
         units.append(read)
     if written.mask is not None and set(written.mask) - {"0", "1"}:
-        raise ValueError(f"{shape.qualified}: the mask has other characters than 0 and 1")
-    table = None
-    if written.table is not None:
-        table = tuple(
-            entry
-            for count, verdict, reason in written.table
-            for entry in (CONVERTER.structure({"verdict": verdict, "reason": reason}, StepEntry),) * int(count)
-        )
+        raise ValueError(f"{place}: the mask has other characters than 0 and 1")
+    table = None if written.table is None else tuple(_table(written.table, f"{place}.table"))
     return StackPlan(shape, rules[written.rules], written.front, written.back, units, written.mask, table, written.note)
+
+
+def _table(runs: list[list[Any]], place: str) -> Iterator[StepEntry]:
+    for index, (count, verdict, reason) in enumerate(runs):
+        if type(count) is not int or not 1 <= count <= MOST_STEPS:
+            raise ValueError(f"{place}[{index}]: expected a number of steps from 1 to {MOST_STEPS}, got {count!r}")
+        entry = {"verdict": verdict, "reason": reason}
+        yield from (_read(entry, StepEntry, f"{place}[{index}]"),) * count
 
 
 def freeze_lists(tree: Any) -> Any:

@@ -29,7 +29,7 @@ class Driver:
 
     def replan(self, plan: StackPlan, num_steps: int) -> None:
         """Go on by the same policy's plan of another step count; what is held stays."""
-        self.plan, self.snapshot = plan, evolve(self.snapshot, num_steps=num_steps)
+        self.plan, self.snapshot = plan, self.snapshot._replace(num_steps=num_steps)
         for features in self.features:
             if features.meter is not None:
                 features.meter.replan(num_steps)

@@ -27,8 +27,10 @@ scalars = st.one_of(
 )
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["at", "method", "tap", "front", "limit", "order", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["at", "method", "tap", "front", "limit", "order", "x"]), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 

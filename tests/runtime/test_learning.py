@@ -17,10 +17,11 @@ from attrs import evolve
 from click.testing import CliRunner
 from torch import nn
 
-from cachedsl import Adapter, PolicyError, StackAdapter, TransformerAdapter, attached, load_adapter, matching
+from cachedsl import Adapter, PolicyError, StackAdapter, TransformerAdapter, attached, load_adapter
 from cachedsl.cli.main import main
 from cachedsl.language.parts import Cfg, Compute, Prune, Reuse, Warmup
 from cachedsl.language.policy import Policy
+from cachedsl.matching import reading as matching
 from cachedsl.matching.adapter import UnsupportedModel
 from cachedsl.matching.reading import match_transformer
 from cachedsl.runtime.learn import learn

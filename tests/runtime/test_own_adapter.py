@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl import PolicyError, attached, load_adapter, load_policy, matching
+from cachedsl import PolicyError, attached, load_adapter, load_policy
 from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
 from cachedsl.language.policy import Policy
+from cachedsl.matching import reading as matching
 from cachedsl.matching.adapter import AdapterError, UnsupportedModel
 from cachedsl.runtime.errors import ConcurrentRun
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer

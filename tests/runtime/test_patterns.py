@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from cachedsl import matching
 from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
 from cachedsl.language.policy import Policy
+from cachedsl.matching import reading as matching
 from cachedsl.runtime import attach as attaching
 from cachedsl.runtime.errors import PatternMismatch, SkippedBlock
 from tests.tiny import inputs, tiny_transformer

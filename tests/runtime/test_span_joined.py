@@ -8,9 +8,9 @@ import attrs
 import pytest
 import torch
 
-from cachedsl import matching
 from cachedsl.language.parts import Cfg, Compute, Predict, Prune, Reuse, Warmup
 from cachedsl.language.policy import Policy
+from cachedsl.matching import reading as matching
 from cachedsl.runtime import attach as attaching
 from cachedsl.runtime.errors import CannotJoin
 from tests.runtime.test_reuse import NAMES, count_blocks
