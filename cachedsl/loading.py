@@ -29,6 +29,8 @@ from cachedsl.text.scalars import printable
 from cachedsl.text.tree import Document, Node
 
 SUFFIXES = (".yaml", ".yml")
+SCHEMA_KEY = "$schema"
+"""For editors of JSON, which know no comments; it says nothing of the policy."""
 
 
 def load_policy(source: str | os.PathLike[str]) -> Policy:
@@ -98,12 +100,8 @@ def check_file(path: Path, name: str) -> tuple[Finding, ...]:
 
 
 def policy_findings(document: Document, path: Path | None) -> tuple[Finding, ...]:
-    """Return every finding of a policy that has been read; nothing where it holds."""
-    try:
-        load_document(document, path)
-    except PolicyError as error:
-        return error.findings
-    return ()
+    """Return every finding of a policy that has been read, warnings too; nothing where it holds."""
+    return _read(document, path)[1]
 
 
 @frozen
@@ -129,11 +127,23 @@ class _Layer:
 
 
 def load_document(document: Document, path: Path | None) -> Policy:
-    """Load a policy from a document; `path` is the file's own, None for text. Raises `PolicyError`."""
+    """Load a policy from a document; `path` is the file's own, None for text.
+
+    Raises:
+        PolicyError: it has errors; all findings at once. Warnings alone are for `cachedsl check`.
+    """
+    policy, findings = _read(document, path)
+    if policy is None or any(finding.severity == "error" for finding in findings):
+        raise PolicyError(findings)
+    return policy
+
+
+def _read(document: Document, path: Path | None) -> tuple[Policy | None, tuple[Finding, ...]]:
+    """Return what a document means, None where that cannot be told, and every finding in file order."""
     findings: list[Finding] = []
     layer = _layer(_File(document, path), findings)
-    if findings or layer is None:
-        raise PolicyError(in_file_order(findings))
+    if layer is None:
+        return None, in_file_order(findings)
     tree = without_nulls(layer.tree)
     name, roots = _slug(Path(document.file).stem), layer.roots
 
@@ -150,9 +160,7 @@ def load_document(document: Document, path: Path | None) -> Policy:
     if idle:
         policy = made()
     findings += run_checks("meaning", Meaning(policy))
-    if findings:
-        raise PolicyError(in_file_order(findings))
-    return policy
+    return policy, in_file_order(findings)
 
 
 def _layer(file: _File, findings: list[Finding]) -> _Layer | None:
@@ -162,11 +170,13 @@ def _layer(file: _File, findings: list[Finding]) -> _Layer | None:
     findings += document.findings
     if root is None:
         return None
-    tree, bad_ratios = with_ratios(root.plain(), document, file.path)
+    written = root.plain()
+    written.pop(SCHEMA_KEY, None)
+    tree, bad_ratios = with_ratios(written, document, file.path)
     policy, unfit = read_part(document, Policy, tree)
     findings += (*bad_ratios, *unfit)
     parent = _parent(root, file, findings)
-    if len(findings) > before:
+    if any(finding.severity == "error" for finding in findings[before:]):
         return None
     tree = long_form(Policy, tree)
     if parent is None:

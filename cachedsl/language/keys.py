@@ -22,6 +22,7 @@ def policy_schema() -> Schema:
     """Return the JSON Schema (2020-12) of a policy; it refuses what the loader refuses of values by themselves."""
     schema = document_schema(Policy, POLICY_ID)
     schema["description"] += " docs/language.md is the reference."
+    schema["properties"]["$schema"] = {"type": "string", "description": "Where an editor of JSON finds this schema."}
     return schema
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from attrs import frozen
@@ -195,21 +195,21 @@ def not_finite(value: Any) -> Misfit:
 
 @frozen
 class Word(Kind):
-    """One of a few words; `choices` may be a function, for words that other packages add to."""
+    """One of a few words; `choices` may be a registry, whose words other packages add to."""
 
     title: str = ""
-    choices: tuple[str, ...] | Callable[[], tuple[str, ...]] = ()
+    choices: Collection[str] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
-        return self.choices() if callable(self.choices) else self.choices
+        return tuple(self.choices)
 
     @property
     def expected(self) -> str:
         return self.title or listed(self.words)
 
     def read(self, value: Any) -> str:
-        if not isinstance(value, str) or value not in self.words:
+        if not isinstance(value, str) or value not in self.choices:
             raise Misfit(self.expected, value)
         return value
 

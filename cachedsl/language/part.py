@@ -23,7 +23,6 @@ from cattrs import Converter
 from cattrs.errors import (
     AttributeValidationNote,
     BaseValidationError,
-    ForbiddenExtraKeysError,
     IterableValidationNote,
 )
 from cattrs.gen import make_dict_structure_fn, override
@@ -241,10 +240,6 @@ def misfits(error: BaseException) -> Iterator[Misfit]:
         yield error
     elif isinstance(error, Misfits):
         yield from error.found
-    elif isinstance(error, ForbiddenExtraKeysError):
-        allowed = tuple(declared_keys(error.cl))
-        for key in error.extra_fields:
-            yield unknown(key, allowed)
     elif isinstance(error, BaseValidationError):
         for inner in error.exceptions:
             step = next((found for note in getattr(inner, "__notes__", ()) if (found := _step(note)) is not None), None)
@@ -294,7 +289,7 @@ def _structure(cls: Any) -> Callable[[Any, Any], Any]:
     own = keys_of(cls)
     overrides = {one.name: _override(name, one) for name, one in own.items()}
     overrides |= {one.name: override(omit=True) for one in attrs.fields(cls) if one.name not in overrides}
-    made = make_dict_structure_fn(cls, CONVERTER, _cattrs_forbid_extra_keys=True, **overrides)
+    made = make_dict_structure_fn(cls, CONVERTER, **overrides)
     brings = hasattr(cls, "brought")
 
     def structure(tree: Any, _: Any) -> Any:
@@ -302,14 +297,18 @@ def _structure(cls: Any) -> Callable[[Any, Any], Any]:
             return tree
         tree = tree if isinstance(tree, Mapping) else expanded(cls, tree)
         keys = declared_keys(cls) if brings else {}
+        allowed: tuple[str, ...] = ()
         given, brought, found = {}, {}, []
         for name, value in tree.items():
-            if name in keys and name not in own:
+            if name not in own and name not in keys:
+                allowed = allowed or tuple(declared_keys(cls))
+                found.append(unknown(name, allowed))
+            elif name not in own:
                 try:
                     brought[name] = None if value is None else keys[name].kind.read(value)
                 except Misfit as misfit:
                     found.append(misfit.under(name))
-            elif value is not None or name not in own or own[name].metadata["key"].required:
+            elif value is not None or own[name].metadata["key"].required:
                 given[name] = value
         for name, one in own.items():
             if one.metadata["key"].required and name not in given and one.default is not NOTHING:

@@ -117,7 +117,7 @@ def listed_all(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-TAP = Word(choices=lambda: tuple(taps.TAPS))
+TAP = Word(choices=taps.TAPS)
 
 
 @frozen
@@ -200,7 +200,8 @@ class Signal:
     @property
     def parameters(self) -> dict[str, Any]:
         """Every parameter that the tap reads."""
-        return {name: getattr(self, name) for name in self.spec.reads} | dict(self.own)
+        brought = {name: one.default for name, one in self.spec.own.items()}
+        return {name: getattr(self, name) for name in self.spec.reads} | brought | dict(self.own)
 
 
 @frozen
@@ -223,7 +224,7 @@ class Reuse:
     )
 
 
-METHOD = Word(choices=lambda: tuple(methods.METHODS))
+METHOD = Word(choices=methods.METHODS)
 
 
 @frozen
@@ -305,7 +306,8 @@ class Predict:
     @property
     def parameters(self) -> dict[str, Any]:
         """Every parameter that the method reads."""
-        return {name: getattr(self, name) for name in self.spec.reads} | dict(self.own)
+        brought = {name: one.default for name, one in self.spec.own.items()}
+        return {name: getattr(self, name) for name in self.spec.reads} | brought | dict(self.own)
 
 
 @frozen

@@ -48,7 +48,13 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._entries
 
     def __getitem__(self, name: str) -> T:
-        return self._all()[name]
+        return self._bundled[name] if name in self._bundled else self._all()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._bundled or name in self._all()
+
+    def __hash__(self) -> int:
+        return id(self)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._all())

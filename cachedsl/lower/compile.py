@@ -49,7 +49,7 @@ def _meaning(policy: Policy) -> tuple[Finding, ...]:
 
 
 def _refuse(findings: list[Finding]) -> None:
-    if findings:
+    if any(finding.severity == "error" for finding in findings):
         raise PolicyError(in_file_order(findings))
 
 

@@ -16,6 +16,7 @@ from cachedsl.text.tree import Node
 
 MAX_DEPTH = 50
 MAX_ALIASED = 1000
+MAX_VALUES = 20_000
 
 # A node, how deep the values in it are nested, and how many there are.
 Built: TypeAlias = "tuple[Node, int, int]"
@@ -110,6 +111,11 @@ class Builder:
         if event.anchor is not None:
             self.anchored.append(span.start)
         self.built += 1
+        if self.built > MAX_VALUES:
+            message = f"the document holds more than {MAX_VALUES} keys and values"
+            self.report(rules.TOO_LARGE, message, span, f"the limit is {MAX_VALUES}")
+            self.broken = True
+            raise Stop
         if not isinstance(event, yaml.ScalarEvent):
             is_mapping = isinstance(event, yaml.MappingStartEvent)
             bracket = span.end - 1

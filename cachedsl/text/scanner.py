@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from yaml.reader import Reader
 from yaml.scanner import Scanner
 
 _BREAKS = "\0\r\n\x85\u2028\u2029"
+_BREAK: Any = re.compile(f"[{_BREAKS}]")
 
 
 class Events(Reader, Scanner, Parser):
@@ -61,11 +63,12 @@ class Events(Reader, Scanner, Parser):
         this: Any = self
         if this.peek() != "#":
             return
-        length = 0
-        while this.peek(length) not in _BREAKS:
-            length += 1
+        length = _BREAK.search(this.buffer, this.pointer).start() - this.pointer
         self.comments.append((this.index, this.index + length))
-        this.forward(length)
+        # what `forward` does, without a look at every character: a comment holds no line break
+        this.pointer += length
+        this.index += length
+        this.column += length
 
     def fetch_key(self) -> None:
         """Note the `?` of an explicit key."""
