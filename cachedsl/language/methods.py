@@ -37,6 +37,7 @@ class Method:
         probes: tensors of the front blocks' movement that it holds; none where it does not go by it.
         formula: what it returns k steps after the last computed one, for the table of docs/language.md.
         exact_on: the sequences that it continues exactly.
+        letter: what compact notation calls it, followed by its order; none where it cannot say it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Method:
     probes: int = 0
     formula: str = ""
     exact_on: str = "constants"
+    letter: str = ""
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -79,6 +81,7 @@ BUNDLED = (
         formula="Σ D_j · k (k + g) … (k + (j−1) g) / j!, with D_{j+1} = (D_j − D_j′) / g and g the gap between the "
         "last two computed steps",
         exact_on="polynomials of degree `order` on evenly spaced steps, affine sequences on any",
+        letter="T",
     ),
     Method(
         "newton",

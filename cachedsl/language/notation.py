@@ -10,6 +10,7 @@ import attrs
 
 from cachedsl.language.kinds import MAX_NUMBER
 from cachedsl.language.masks import BitMask
+from cachedsl.language.methods import BUNDLED
 from cachedsl.language.parts import Cfg, Compute, Predict, Reuse, Signal, Warmup
 from cachedsl.language.policy import Policy
 from cachedsl.text.finding import CachedslError, PolicyError, Rule, Span
@@ -36,6 +37,7 @@ _PARTS: tuple[tuple[str, str], ...] = (
     ("T", r"\d{1,2}(?:O\d{1,2})?"),
     ("S", ""),
 )
+LETTERED = {method.letter: method.name for method in BUNDLED if method.letter}
 _LETTERS = "W I M MC R T S SCM CFG"
 
 
@@ -114,7 +116,7 @@ def _predict(text: str, part: tuple[str, int] | None) -> Predict:
     meant = int(order or first) if first != "0" else 0
     if meant > 10:
         raise _error(text, part[1], f"order {meant} is above 10", None)
-    return Predict("taylor", meant) if meant else Predict()
+    return Predict(LETTERED["T"], meant) if meant else Predict()
 
 
 def to_notation(policy: Policy) -> str:
@@ -128,8 +130,8 @@ def to_notation(policy: Policy) -> str:
     run += f"M{reuse.max_total}" if reuse.max_total is not None else ""
     run += f"MC{reuse.max_continuous}" if reuse.max_continuous is not None else ""
     groups += [run, "S" if reuse.threshold == "always" else f"R{reuse.threshold!r}"]
-    if policy.predict.method == "taylor":
-        groups.append(f"T{policy.predict.order}")
+    if policy.predict.spec.letter:
+        groups.append(f"{policy.predict.spec.letter}{policy.predict.order}")
     if isinstance(policy.steps, BitMask):
         groups.append(f"SCM{policy.steps.bits}")
     if policy.cfg.mode != "auto":
@@ -162,7 +164,7 @@ def _inexpressible(policy: Policy) -> list[str]:
         f"predict {policy.predict.method} with these parameters": policy.predict
         not in (
             Predict(),
-            Predict("taylor", min(policy.predict.order, 10)),
+            *(Predict(name, min(policy.predict.order, 10)) for name in LETTERED.values()),
         ),
     }
     return [name for name, lost in facts.items() if lost]
