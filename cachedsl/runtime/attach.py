@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import nullcontext
 from typing import Any
 
 from torch import nn
@@ -15,7 +16,15 @@ from cachedsl.policy.model import Policy
 from cachedsl.runtime.errors import AlreadyAttached
 from cachedsl.runtime.executor import Executor
 from cachedsl.runtime.learn import learnable
-from cachedsl.runtime.objects import base_class, get_handle, is_specialised, restore, set_handle, specialise
+from cachedsl.runtime.objects import (
+    base_class,
+    get_handle,
+    is_subclassed,
+    restore,
+    set_handle,
+    state_of,
+    subclass_object,
+)
 from cachedsl.runtime.pending import Pending
 from cachedsl.runtime.session import Cached, Session, check_steps
 
@@ -153,7 +162,7 @@ def _unknown(target: Any, is_pipeline: bool) -> list[tuple[str, nn.Module]]:
 def _refuse_attached(target: Any, transformers: list[tuple[str, nn.Module]]) -> None:
     for name, module in [("", target), *transformers]:
         holder = attached(module)
-        if holder is not None or is_specialised(module):
+        if holder is not None or is_subclassed(module):
             what = (
                 f"{base_class(target).__name__}.{name}"
                 if name and module is not target
@@ -195,12 +204,16 @@ def _block_list(module: nn.Module, path: str) -> nn.ModuleList:
 
 def _scope_calls(pipe: Any, session: Session) -> None:
     """Let every call of this one pipeline object be a run."""
-    base = type(pipe)
-    original = base.__call__
+    subclass_object(pipe, _calling, session)
+
+
+def _calling(base: type) -> dict[str, Any]:
+    original: Any = base.__call__
 
     @functools.wraps(original)
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        with session.run():
+        session: Session | None = state_of(self)
+        with nullcontext() if session is None else session.run():
             return original(self, *args, **kwargs)
 
-    specialise(pipe, {"__call__": __call__})
+    return {"__call__": __call__}

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from attrs import define
 from torch import nn
 
 from cachedsl.adapter_model import StackAdapter, TransformerAdapter
 from cachedsl.machine.plan import Plan
 from cachedsl.patterns import PATTERNS
 from cachedsl.runtime.block_io import BlockIO, ChainIO
-from cachedsl.runtime.clock import Call, CallContext
+from cachedsl.runtime.clock import Call
 from cachedsl.runtime.given import read_given
+from cachedsl.runtime.intercept import intercept
+from cachedsl.runtime.listen import CacheContextListener
 from cachedsl.runtime.model_io import first_tensor, read_model_input
-from cachedsl.runtime.objects import restore, specialise
-from cachedsl.runtime.stacks import conduct, release
+from cachedsl.runtime.objects import restore
 from cachedsl.runtime.step import StackStep
 from cachedsl.signals import ModelInput
 
@@ -84,33 +83,6 @@ class StackSlot:
         return self._step.call_block(index, block, args, kwargs)
 
 
-@define
-class Heard:
-    """What a pipeline says of the call that it is about to make, through diffusers' `cache_context`."""
-
-    context: CallContext | None = None
-
-    def listeners(self, transformer: nn.Module) -> dict[str, Any]:
-        """Return a `cache_context` for a class of the transformer's own, where it has one, that also tells here."""
-        original: Any = getattr(type(transformer), "cache_context", None)
-        if original is None:
-            return {}
-        heard = self
-
-        @contextmanager
-        def cache_context(self: nn.Module, name: str, **facts: Any) -> Iterator[None]:
-            previous = heard.context
-            heard.context = CallContext(name, facts.get("step_index"), facts.get("num_inference_steps"))
-            try:
-                with original(self, name, **facts):
-                    yield
-            finally:
-                heard.context = previous
-
-        cache_context.__doc__ = original.__doc__
-        return {"cache_context": cache_context}
-
-
 class Executor:
     """Attaches to one transformer and knows it only through its adapter.
 
@@ -119,7 +91,7 @@ class Executor:
         component: the pipeline's name of the transformer.
         transformer: the model.
         adapter: what its block lists are called and how their blocks take and return streams.
-        heard: what the pipeline says of its calls, where somebody has listened already.
+        listener: hears what the pipeline says of its calls, where somebody has listened already.
     """
 
     def __init__(
@@ -128,7 +100,7 @@ class Executor:
         component: str,
         transformer: nn.Module,
         adapter: TransformerAdapter,
-        heard: Heard | None = None,
+        listener: CacheContextListener | None = None,
     ) -> None:
         self.session = session
         self.component = component
@@ -136,7 +108,7 @@ class Executor:
         self.slots = [self._slot(path, stack) for path, stack in adapter.stacks.items()]
         self._adapter = adapter
         self._model_input: ModelInput | None = None
-        self.heard = heard or Heard()
+        self.listener = listener or CacheContextListener()
         self._run: Run | None = None
         self._call: Call | None = None
         self._thread: int | None = None
@@ -157,14 +129,14 @@ class Executor:
             self.transformer.register_forward_hook(self._after, always_call=True),
         ]
         for slot in self.slots:
-            conduct(slot.blocks, slot)
-        specialise(self.transformer, self.heard.listeners(self.transformer), self._without_hooks)
+            intercept(slot.blocks, slot)
+        self.listener.listen(self.transformer, self._without_hooks)
 
     def detach(self) -> None:
         """Put everything back as it was."""
         restore(self.transformer)
         for slot in self.slots:
-            release(slot.blocks)
+            restore(slot.blocks)
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -200,7 +172,7 @@ class Executor:
         run = self.session.run_for_call(lambda: read_given(module, self._adapter.input.latent, args, kwargs))
         if run is None:
             return
-        call = run.begin_call(self.heard.context, self.component)
+        call = run.begin_call(self.listener.context, self.component)
         self._run, self._call, self._thread = run, call, threading.get_ident()
         assert run.plan is not None, "the first call has compiled it"
         if any(stack.taps_model for stack in run.plan.stacks):
