@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from contextlib import nullcontext
 from typing import Any
 
 from torch import nn
@@ -15,6 +14,8 @@ from cachedsl.matching import match_transformer, require_adapter, supported_fami
 from cachedsl.policy.model import Policy
 from cachedsl.runtime.errors import AlreadyAttached
 from cachedsl.runtime.executor import Executor
+from cachedsl.runtime.foreign import other_cache
+from cachedsl.runtime.handle import Cached, check_steps
 from cachedsl.runtime.learn import learnable
 from cachedsl.runtime.objects import (
     base_class,
@@ -25,8 +26,9 @@ from cachedsl.runtime.objects import (
     state_of,
     subclass_object,
 )
+from cachedsl.runtime.origin import callbacks_of
 from cachedsl.runtime.pending import Pending
-from cachedsl.runtime.session import Cached, Session, check_steps
+from cachedsl.runtime.session import Session
 
 Matched = list[tuple[str, nn.Module, TransformerAdapter]]
 
@@ -77,6 +79,7 @@ def attach(
         scheduler=(lambda: getattr(target, "scheduler", None)) if is_pipeline else (lambda: None),
         steps=num_inference_steps,
         announced=(lambda: getattr(target, "_num_timesteps", None)) if is_pipeline else (lambda: None),
+        pipeline=target if is_pipeline else None,
     )
     session.executors = [Executor(session, name, module, adapter) for name, module, adapter in matched]
     pending = [Pending(session, name, module, alone=len(unknown) == 1) for name, module in unknown]
@@ -173,10 +176,10 @@ def _refuse_attached(target: Any, transformers: list[tuple[str, nn.Module]]) -> 
                 f"{what} already runs under {policy}; call remove() on its handle, or cachedsl.attached(...).remove(), "
                 "first; nothing was changed"
             )
-        if getattr(module, "is_cache_enabled", False):
+        cache = other_cache(module)
+        if cache is not None:
             raise AlreadyAttached(
-                f"{base_class(module).__name__} already runs under diffusers' own cache; call its disable_cache() "
-                "first; nothing was changed"
+                f"{base_class(module).__name__} already runs under {cache[0]}; {cache[1]}; nothing was changed"
             )
 
 
@@ -207,13 +210,14 @@ def _scope_calls(pipe: Any, session: Session) -> None:
     subclass_object(pipe, _calling, session)
 
 
-def _calling(base: type) -> dict[str, Any]:
-    original: Any = base.__call__
-
-    @functools.wraps(original)
+def _calling(base: Any) -> dict[str, Any]:
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         session: Session | None = state_of(self)
-        with nullcontext() if session is None else session.run():
-            return original(self, *args, **kwargs)
+        if session is None:
+            return base.__call__(self, *args, **kwargs)
+        callbacks = callbacks_of(base.__call__, (self, *args), kwargs)
+        with session.call_of_pipeline(callbacks, code):
+            return base.__call__(self, *args, **kwargs)
 
-    return {"__call__": __call__}
+    code = __call__.__code__
+    return {"__call__": functools.wraps(base.__call__)(__call__)}

@@ -13,12 +13,13 @@ from cachedsl.adapter_model import StackAdapter, TransformerAdapter
 from cachedsl.machine.plan import Plan
 from cachedsl.patterns import PATTERNS
 from cachedsl.runtime.block_io import BlockIO, ChainIO
-from cachedsl.runtime.clock import Call
-from cachedsl.runtime.given import read_given
+from cachedsl.runtime.fingerprint import read_fingerprint
 from cachedsl.runtime.intercept import intercept
 from cachedsl.runtime.listen import CacheContextListener
 from cachedsl.runtime.model_io import first_tensor, read_model_input
 from cachedsl.runtime.objects import restore
+from cachedsl.runtime.observation import Placed
+from cachedsl.runtime.origin import origin_of_call
 from cachedsl.runtime.step import StackStep
 from cachedsl.signals import ModelInput
 
@@ -110,8 +111,9 @@ class Executor:
         self._model_input: ModelInput | None = None
         self.listener = listener or CacheContextListener()
         self._run: Run | None = None
-        self._call: Call | None = None
+        self._call: Placed | None = None
         self._thread: int | None = None
+        self._nested = 0
         self._learnt = -1
         self._handles: list[Any] = []
 
@@ -142,11 +144,15 @@ class Executor:
         self._handles = []
 
     def conducting(self) -> bool:
+        return self.in_forward() and not self._nested
+
+    def in_forward(self) -> bool:
         return self._run is not None and self._thread == threading.get_ident()
 
     def abandon(self) -> None:
         """Forget the forward that an exception left."""
         self._run = self._call = self._thread = self._model_input = None
+        self._nested = 0
         for slot in self.slots:
             slot.drop()
 
@@ -167,12 +173,22 @@ class Executor:
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Begin a step of every list; the hook that goes before the transformer's forward."""
-        if self.conducting():  # the last forward of this thread was left by a KeyboardInterrupt
-            self.session.fail("interrupted")
-        run = self.session.run_for_call(lambda: read_given(module, self._adapter.input.latent, args, kwargs))
-        if run is None:
+        if self.in_forward():
+            assert self._run is not None
+            if origin_of_call(module) == "nested":  # a hook inside this forward calls it again, which runs uncached
+                self._nested += 1
+                self._run.uncached["nested"] += 1
+                return
+            self.session.fail("interrupted")  # the last forward of this thread was left by a KeyboardInterrupt
+        found = self.session.place_call(
+            self.component,
+            module,
+            self.listener.context,
+            lambda: read_fingerprint(module, self._adapter.input.latent, args, kwargs),
+        )
+        if found is None:
             return
-        call = run.begin_call(self.listener.context, self.component)
+        run, call = found
         self._run, self._call, self._thread = run, call, threading.get_ident()
         assert run.plan is not None, "the first call has compiled it"
         if any(stack.taps_model for stack in run.plan.stacks):
@@ -185,7 +201,10 @@ class Executor:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _after(self, module: nn.Module, args: Any, output: Any) -> None:
-        if not self.conducting():
+        if not self.in_forward():
+            return
+        if self._nested:
+            self._nested -= 1
             return
         run = self._run
         assert run is not None

@@ -9,8 +9,8 @@ from typing import Any
 from attrs import define
 from torch import nn
 
-from cachedsl.runtime.clock import CallContext
 from cachedsl.runtime.objects import state_of, subclass_object
+from cachedsl.runtime.observation import CallContext
 
 
 @define(eq=False)

@@ -120,7 +120,8 @@ def _subclass(base: Any, namespace: Namespace) -> type:
         _BASE: base,
         **namespace(base),
     }
-    made: type = _metaclass(type(base))(base.__name__, (base,), body)
+    metaclass: Any = type(base)
+    made: type = _metaclass(metaclass)(base.__name__, (base,), body)
     return made
 
 

@@ -51,7 +51,7 @@ class Pending:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _first_call(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        if self._session.run_for_call() is None:
+        if not self._session.takes_calls():
             return
         handle = get_handle(module)
         self.detach()

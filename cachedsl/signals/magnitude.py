@@ -18,7 +18,8 @@ class MagnitudeMeter:
         assert signal.ratios is not None, "the checks have seen that there are ratios"
         assert setting.num_steps is not None, "a plan with ratios has a step count"
         self._signal = signal
-        self._ratios = stretch(signal.ratios.of(setting.branch), setting.num_steps)
+        full = max(setting.full or 0, setting.offset + setting.num_steps)  # ratios are of places in the full schedule
+        self._ratios = stretch(signal.ratios.of(setting.branch), full)[setting.offset :]
         self._computed = 0
 
     def look(self, view: StepView) -> int:
