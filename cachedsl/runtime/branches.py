@@ -33,8 +33,11 @@ class Belongs:
     doubled: bool = False
 
 
-Found = Belongs | Uncached | Literal["run"]
-"""Where a call belongs; "run" where it is the first of another run."""
+Found = Belongs | Uncached | Literal["run", "noise"]
+"""Where a call belongs; "run" where it is the first of another run, "noise" where only its new noise tells so."""
+
+_RENEWS = 2
+"""Runs in a row of one step each, after which a sampler is taken for one that draws new noise at every step."""
 
 
 def find_branch(state: PlaceState, call: Observation) -> Found:
@@ -65,11 +68,16 @@ def _in_order(state: PlaceState, call: Observation, step: int) -> Found:
 
 
 def _first_step(state: PlaceState, call: Observation) -> Found:
-    """The scheduler has made no step yet, or stands still, which a timestep that moves on tells."""
+    """The scheduler has made no step yet, or stands still, which the same image at another timestep tells.
+
+    Another image is another window's, or a call before the loop.
+    """
     now = call.fingerprint
     last = state.here[-1].fingerprint if state.here else None
     if now is not None and last is not None:
-        if not same_timestep(now, last):
+        if not same_timestep(now, last) and any(
+            one.fingerprint and same_image(now, one.fingerprint) for one in state.here
+        ):
             return _by_what_it_was_given(state, call, now)
     elif call.context is not None and any(
         one.name == call.context.name and one.component == call.component for one in state.here
@@ -97,8 +105,9 @@ def _alternating(state: PlaceState, call: Observation) -> Found:
     branch = names[0] if new else names[len(here)]
     now, doubled = call.fingerprint, False
     if now is not None and state.here:
-        if _is_another_image(state, call, now):
-            return "run"
+        other = _another_image(state, call, now)
+        if other is not None:
+            return other
         doubled = any(_looks_doubled(now, one.fingerprint) for one in here)
     if new and _ended(state, step):
         return Uncached("past_end") if now is not None and _goes_on(state, now) else "run"
@@ -112,11 +121,11 @@ def _by_what_it_was_given(state: PlaceState, call: Observation, now: CallFingerp
     known = [one for one in state.last.values() if one.component == call.component and one.name == name]
     if last is None:
         return Belongs(state.step + 1, _named_or_free(state, call, name))
-    if state.rules.delimited and is_stranger(now, [one for one in known if one.fingerprint is not None]):
-        if not same_timestep(now, last):
-            return Uncached("stranger")
-    elif _is_another_image(state, call, now):
-        return "run"
+    if state.rules.delimited and is_stranger(now, known) and not same_timestep(now, last):
+        return Uncached("stranger")
+    other = _another_image(state, call, now)
+    if other is not None:
+        return other
     if not same_timestep(now, last):
         return _next(state, call, now, known)
     here = [one for one in state.here if one.component == call.component and one.name == name]
@@ -162,21 +171,24 @@ def _goes_on(state: PlaceState, now: CallFingerprint) -> bool:
     return onward and any(same_image(now, one) for one in prints)
 
 
-def _is_another_image(state: PlaceState, call: Observation, now: CallFingerprint) -> bool:
-    """Tell whether a call begins another run, where nobody delimits them: its timestep goes back, or its noise is new."""
-    if state.rules.delimited:
-        return False
+def _another_image(state: PlaceState, call: Observation, now: CallFingerprint) -> Literal["run", "noise"] | None:
+    """Tell whether a call begins another run, where nobody delimits them: by timestep, by noise."""
     last = state.here[-1].fingerprint
-    if last is None:
-        return False
+    if state.rules.delimited or last is None:
+        return None
     if (now.level - last.level) * state.direction < 0:
-        return True
+        return "run"
     known = [*state.here, *(one for one in state.last.values() if one.component == call.component)]
     prints = [one.fingerprint for one in known if one.fingerprint is not None]
-    in_step = [] if not same_timestep(now, last) else [one.fingerprint for one in state.here if one.fingerprint]
-    if any(same_latent(now, one) or shares_noise(now, one) for one in in_step):
-        return False
-    return not any(same_image(now, one) for one in prints)
+    if any(same_image(now, one) for one in prints):
+        return None
+    if same_timestep(now, last):
+        here = [one.fingerprint for one in state.here if one.fingerprint is not None]
+        return None if any(same_latent(now, one) or shares_noise(now, one) for one in here) else "run"
+    same = any(same_arguments(now, one) and now.shape == one.shape for one in prints)
+    if same and state.renewed >= _RENEWS:
+        return None
+    return "noise" if same and state.step == 0 else "run"
 
 
 def _looks_doubled(now: CallFingerprint, given: CallFingerprint | None) -> bool:

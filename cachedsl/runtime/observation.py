@@ -195,6 +195,8 @@ class PlaceState:
         offset: see `Placed`.
         full: see `Placed`.
         doubled: calls that look like another branch's, where `cfg: fused` says there is none.
+        renewed: how many runs in a row had one step, and then new noise under the same arguments: a sampler may draw
+            it at every step.
     """
 
     rules: Rules = field(factory=Rules)
@@ -212,3 +214,4 @@ class PlaceState:
     offset: int = 0
     full: int | None = None
     doubled: int = 0
+    renewed: int = 0

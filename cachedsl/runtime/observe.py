@@ -25,14 +25,14 @@ class Observer:
         announced: returns the pipeline's own count of the steps of its loop, or None.
         pipeline: the attached pipeline, whose call the run is; None for a bare transformer.
         callbacks: the code of the callbacks that the pipeline's call was given.
-        outermost: the code of the call itself.
+        whole: the code of the call itself.
     """
 
     scheduler: Any = None
     announced: Callable[[], int | None] = lambda: None
     pipeline: Any = None
     callbacks: frozenset[CodeType] = frozenset()
-    outermost: CodeType | None = None
+    whole: CodeType | None = None
     _seen: Any = None
     _number: int = 0
     _table: tuple[float, ...] = ()
@@ -44,7 +44,7 @@ class Observer:
         origin = (
             "loop"
             if module is None
-            else origin_of_call(module, self.pipeline, self.callbacks, self.outermost)  # frames are cheap to walk
+            else origin_of_call(module, self.pipeline, self.callbacks, self.whole)  # frames are cheap to walk
         )
         announced = self.announced()
         schedule = self._schedule(announced)

@@ -16,7 +16,15 @@ from cachedsl.runtime.observation import Origin
 CALLBACKS = ("callback_on_step_end", "callback")
 """What diffusers calls the arguments by which a pipeline's call takes a user's function."""
 
+_outermost: set[CodeType] = set()
+
 _MODULE_CALL = nn.Module._call_impl.__code__
+
+
+def outermost(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function whose calls of a model are judged as if nothing were around it: it tries a model, say."""
+    _outermost.add(function.__code__)
+    return function
 
 
 def callbacks_of(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> frozenset[CodeType]:
@@ -41,7 +49,7 @@ def _code(function: Any) -> CodeType | None:
 
 
 def origin_of_call(
-    module: nn.Module, pipeline: Any = None, callbacks: frozenset[CodeType] = frozenset(), outermost: Any = None
+    module: nn.Module, pipeline: Any = None, callbacks: frozenset[CodeType] = frozenset(), whole: CodeType | None = None
 ) -> Origin:
     """Tell who is about to call `module`, from inside its forward pre-hook.
 
@@ -49,18 +57,20 @@ def origin_of_call(
         module: the transformer.
         pipeline: the attached pipeline, None for a bare transformer.
         callbacks: the code of what the pipeline's user gave it to call.
-        outermost: the code below which the pipeline's call is; frames further out do not matter.
+        whole: the code of the pipeline's call as a whole; what is around it does not matter.
     """
     own = 0
     for frame in _frames():
         code = frame.f_code
+        if code in _outermost:
+            return "loop"
         if code is _MODULE_CALL and frame.f_locals.get("self") is module:
             own += 1
             if own > 1:
                 return "nested"
         elif code in callbacks:
             return "callback"
-        elif pipeline is not None and code is outermost:
+        elif pipeline is not None and code is whole:
             if frame.f_locals.get("self") is pipeline:
                 return "loop"
             return "pipeline"

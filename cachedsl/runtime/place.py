@@ -49,10 +49,10 @@ def place(state: PlaceState, call: Observation) -> tuple[PlaceState, Placement]:
         begins, state = "loop", _begun(PlaceState(state.rules, schedule=state.schedule), call)
     state = _shown(state, call)
     found = find_branch(state, call)
-    if found == "run":
-        fresh, placement = place(PlaceState(state.rules), call)
-        return fresh, placement
-    if isinstance(found, Uncached):
+    if found in ("run", "noise"):
+        return place(PlaceState(state.rules, renewed=state.renewed + 1 if found == "noise" else _kept(state)), call)
+    if not isinstance(found, Belongs):
+        assert isinstance(found, Uncached)
         return (_past(state, call) if found.why == "past_end" else state), found
     key = (call.component, found.branch)
     known = state.last.get(key)
@@ -76,6 +76,11 @@ def is_over(state: PlaceState) -> bool:
         return state.before <= called
     expected = state.rules.branches
     return called >= set(expected) or not called & set(expected)
+
+
+def _kept(state: PlaceState) -> int:
+    """Return what the next run is told of a sampler that draws new noise at every step."""
+    return state.renewed if state.step > 0 else 0
 
 
 def _begun(state: PlaceState, call: Observation) -> PlaceState:

@@ -22,6 +22,7 @@ from cachedsl.runtime.owner import Owner
 from cachedsl.runtime.place import is_over, place
 from cachedsl.runtime.step import StackStep, StepFacts
 from cachedsl.runtime.timeline import Timeline
+from cachedsl.runtime.watch import RunFacts
 from cachedsl.signals import ModelInput
 from cachedsl.trace import RunRecord
 
@@ -47,6 +48,7 @@ class Run:
         loop: counts the denoising loops of this run, from 0.
         uncached: why calls that were made in it ran uncached, and how many.
         alternated: calls were told apart by their order alone.
+        new_noise: the next call had a latent of new noise, which ended the run.
     """
 
     session: Session
@@ -61,6 +63,7 @@ class Run:
     loop: int = 0
     uncached: Counter[str] = field(factory=Counter)
     alternated: bool = False
+    new_noise: bool = False
     timeline: Timeline = field(factory=Timeline)
     drivers: dict[MachineKey, Driver] = field(factory=dict)
     _owner: Callable[[], Owner | None] = lambda: None
@@ -171,6 +174,20 @@ class Run:
         if first is None or first[0].step != call.step or first[0].branch == call.branch:
             return None
         return first[1]
+
+    def facts(self) -> RunFacts:
+        """Return what the warnings about the run go by, beside its trace."""
+        told = self.state.rules.steps is not None
+        return RunFacts(
+            self.number,
+            self.plan,
+            self.policy,
+            dict(self.uncached),
+            self.alternated,
+            self.state.doubled,
+            told,
+            self.new_noise,
+        )
 
     def end(self) -> None:
         """End every machine and free what they hold."""

@@ -28,7 +28,7 @@ from cachedsl.runtime.observe import Observer, Read
 from cachedsl.runtime.owner import current_owner
 from cachedsl.runtime.place import place
 from cachedsl.runtime.run import Run
-from cachedsl.runtime.watch import RunFacts, findings, uncached_calls
+from cachedsl.runtime.watch import findings, uncached_calls
 from cachedsl.trace import RunRecord, Trace, WarningRecord
 
 __all__ = ["Cached", "Session"]
@@ -151,7 +151,7 @@ class Session:
         """
         with self._as_active(lambda: None, None, self.scheduler(), None) as run:
             run.observer.pipeline, run.observer.announced = self.pipeline, self.announced
-            run.observer.callbacks, run.observer.outermost = callbacks, code
+            run.observer.callbacks, run.observer.whole = callbacks, code
             yield
         self._finish(run)
 
@@ -266,6 +266,8 @@ class Session:
                 self._warn(uncached_calls(self._runs - 1, {placement.why: 1}, self.steps), once=True)
             return None
         if run is None or placement.begins == "run":
+            if run is not None:
+                run.new_noise = state.renewed > before.renewed
             self.end_open_run()
             refuse_other_caches(None, [executor.transformer for executor in self.executors])
             run = self._active = self._new_run(rules, None)
@@ -329,7 +331,7 @@ class Session:
                 return
             self.trace.append(RunRecord(run.number, run.policy.name, run.state.rules.steps))
         if not self.watchers:
-            facts = RunFacts(run.number, run.plan, run.policy, dict(run.uncached), run.alternated, run.state.doubled)
+            facts = run.facts()
             for warning in findings(self.trace, facts):
                 self._warn(warning)
 

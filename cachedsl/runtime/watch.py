@@ -27,6 +27,8 @@ class RunFacts:
         uncached: why calls ran uncached, and how many.
         alternated: calls were told apart by their order alone.
         doubled: calls that looked like another branch's, where `cfg: fused` says there is none.
+        new_noise: it ended because the next call had a latent of new noise.
+        told: the caller told the step count; else the pipeline or its scheduler did.
     """
 
     run: int
@@ -35,6 +37,8 @@ class RunFacts:
     uncached: Mapping[str, int] = field(factory=dict)
     alternated: bool = False
     doubled: int = 0
+    told: bool = False
+    new_noise: bool = False
 
 
 def findings(trace: Trace, facts: RunFacts) -> Iterator[WarningRecord]:
@@ -189,10 +193,19 @@ def _calls(steps: tuple[StepRecord, ...], facts: RunFacts, plan: Plan) -> str | 
             "if the loop has more steps, tell its count"
         )
     if longest < expected:
-        return (
-            f"the transformer was called on {said} of a run of {expected}; if the run was left or interrupted, that is "
-            f"why; if the loop has {longest} steps, tell that count where you told {expected}"
-        )
+        if facts.new_noise:
+            way_out = (
+                "the next call's latent is of new noise, so it was taken for another image's; if the sampler draws "
+                "noise at every step, say where a run begins and ends: with cached.run(steps=...)"
+            )
+        elif not facts.told:
+            way_out = "if it was interrupted, or the pipeline ends its loop early on purpose, nothing is wrong"
+        else:
+            way_out = (
+                f"if the run was left or interrupted, nothing is wrong; if the loop has {longest} steps, tell that "
+                f"count where you told {expected}"
+            )
+        return f"the transformer was called on {said} of a run of {expected}; {way_out}"
     return (
         f"the transformer was called on {said} of a run of {expected}; if the pipeline does that on purpose "
         "(guidance in an interval), nothing is wrong"
