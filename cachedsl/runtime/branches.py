@@ -64,7 +64,34 @@ def _in_order(state: PlaceState, call: Observation, step: int) -> Found:
         return Belongs(step, _free(call.context.name, (one.branch for one in here)), "named")
     names = state.rules.branches
     place = sum(one.name is None for one in here)
-    return Belongs(step, names[place] if place < len(names) else f"branch_{place + 1}", "ordered")
+    branch = names[place] if place < len(names) else f"branch_{place + 1}"
+    return Belongs(step, _better(state, call, here, branch), "ordered")
+
+
+def _better(state: PlaceState, call: Observation, here: list[PlacedCall], ordered: str) -> str:
+    """Return the branch that is due, or the one whose arguments these are: a step may leave branches out."""
+    taken = {one.branch for one in here}
+    due = None if ordered in taken else state.last.get((call.component, ordered))
+    waiting = [
+        one
+        for (component, branch), one in state.last.items()
+        if component == call.component and branch not in taken and one.name is None
+    ]
+    now = call.fingerprint
+    best = None if now is None else best_match(now, waiting)
+    if now is None or best is None:
+        return ordered if ordered not in taken else _named_or_free(state, call, None)
+    if due is not None and _same(state, now, due):
+        return ordered
+    if _same(state, now, best):
+        return best.branch
+    resized = due is not None and due.fingerprint is not None and due.fingerprint.shape != now.shape
+    return ordered if resized or not here else _named_or_free(state, call, None)
+
+
+def _same(state: PlaceState, now: CallFingerprint, known: PlacedCall) -> bool:
+    given = known.fingerprint
+    return given is None or (given.shape == now.shape and same_arguments(now, given, state.moving))
 
 
 def _first_step(state: PlaceState, call: Observation) -> Found:
@@ -121,7 +148,7 @@ def _by_what_it_was_given(state: PlaceState, call: Observation, now: CallFingerp
     known = [one for one in state.last.values() if one.component == call.component and one.name == name]
     if last is None:
         return Belongs(state.step + 1, _named_or_free(state, call, name))
-    if state.rules.delimited and is_stranger(now, known) and not same_timestep(now, last):
+    if state.rules.delimited and is_stranger(now, known, state.moving) and not same_timestep(now, last):
         return Uncached("stranger")
     other = _another_image(state, call, now)
     if other is not None:
@@ -136,7 +163,7 @@ def _by_what_it_was_given(state: PlaceState, call: Observation, now: CallFingerp
     waiting = [one for one in known if one.step < state.step]
     twins = [(one, given) for one, given in prints if same_arguments(now, given) and now.shape == given.shape]
     if twins:
-        waiting = [one for one in waiting if one.fingerprint and same_arguments(now, one.fingerprint)]
+        waiting = [one for one in waiting if one.fingerprint and same_arguments(now, one.fingerprint, state.moving)]
         near = [one for one, given in twins if next_step(now, given)]
         if near and not waiting:
             return _next(state, call, now, near)
@@ -185,7 +212,7 @@ def _another_image(state: PlaceState, call: Observation, now: CallFingerprint) -
     if same_timestep(now, last):
         here = [one.fingerprint for one in state.here if one.fingerprint is not None]
         return None if any(same_latent(now, one) or shares_noise(now, one) for one in here) else "run"
-    same = any(same_arguments(now, one) and now.shape == one.shape for one in prints)
+    same = any(same_arguments(now, one, state.moving) and now.shape == one.shape for one in prints)
     if same and state.renewed >= _RENEWS:
         return None
     return "noise" if same and state.step == 0 else "run"

@@ -25,9 +25,15 @@ def same_latent(one: CallFingerprint, other: CallFingerprint) -> bool:
     return bool(one.latent == other.latent) and one.sample == other.sample
 
 
-def same_arguments(one: CallFingerprint, other: CallFingerprint) -> bool:
-    """Tell whether all but the latent and the timestep is the same."""
-    return one.others == other.others
+def same_arguments(one: CallFingerprint, other: CallFingerprint, moving: frozenset[str] = frozenset()) -> bool:
+    """Tell whether all but the latent and the timestep is the same, and but for what moves from step to step."""
+    return one.others == other.others or not changed(one, other) - moving
+
+
+def changed(one: CallFingerprint, other: CallFingerprint) -> frozenset[str]:
+    """Return the arguments that are not the same."""
+    mine, theirs = dict(one.others), dict(other.others)
+    return frozenset(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
 
 
 def repeats(one: CallFingerprint, other: CallFingerprint) -> bool:
@@ -81,7 +87,7 @@ def best_match(call: CallFingerprint, candidates: Sequence[PlacedCall]) -> Place
     return max(candidates, key=score, default=None)
 
 
-def is_stranger(call: CallFingerprint, known: Sequence[PlacedCall]) -> bool:
+def is_stranger(call: CallFingerprint, known: Sequence[PlacedCall], moving: frozenset[str]) -> bool:
     """Tell whether a call is of another image and was given other things than each of those that are known."""
     prints = [one.fingerprint for one in known if one.fingerprint is not None and one.fingerprint.shape == call.shape]
-    return bool(prints) and not any(same_image(call, one) or same_arguments(call, one) for one in prints)
+    return bool(prints) and not any(same_image(call, one) or same_arguments(call, one, moving) for one in prints)

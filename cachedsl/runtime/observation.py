@@ -195,6 +195,7 @@ class PlaceState:
         offset: see `Placed`.
         full: see `Placed`.
         doubled: calls that look like another branch's, where `cfg: fused` says there is none.
+        moving: the arguments that change from step to step of one branch.
         renewed: how many runs in a row had one step, and then new noise under the same arguments: a sampler may draw
             it at every step.
     """
@@ -214,4 +215,5 @@ class PlaceState:
     offset: int = 0
     full: int | None = None
     doubled: int = 0
+    moving: frozenset[str] = frozenset()
     renewed: int = 0

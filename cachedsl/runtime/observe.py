@@ -48,9 +48,7 @@ class Observer:
         )
         announced = self.announced()
         schedule = self._schedule(announced)
-        told = context is not None and context.step_index is not None
-        shown = told or (schedule is not None and schedule.step_index is not None)
-        fingerprint = None if shown or origin != "loop" else read()
+        fingerprint = read() if origin == "loop" and _needs(state, component, context, schedule) else None
         if fingerprint is not None and schedule is not None and self._wants_table(schedule, announced):
             schedule = self._with_table(schedule)
         return Observation(component, current_owner().number, origin, context, schedule, announced, fingerprint)
@@ -82,6 +80,17 @@ class Observer:
         return Schedule(
             schedule.length, schedule.number, schedule.step_index, schedule.steps, schedule.begin_index, self._table
         )
+
+
+def _needs(state: PlaceState, component: str, context: CallContext | None, schedule: Schedule | None) -> bool:
+    """Tell whether a call is placed by what it was given, which waits for the device.
+
+    Where the step is shown, that is so only for calls without a name, of which a step has several.
+    """
+    shown = schedule is not None and schedule.step_index is not None
+    if not shown and (context is None or context.step_index is None):
+        return True
+    return context is None and sum(where == component for where, _ in state.last) > 1
 
 
 def _listed(timesteps: Any) -> list[Any]:

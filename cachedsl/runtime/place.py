@@ -8,6 +8,7 @@ from attrs import evolve
 
 from cachedsl.runtime.branches import Belongs, find_branch
 from cachedsl.runtime.errors import CfgMismatch
+from cachedsl.runtime.likeness import changed
 from cachedsl.runtime.observation import (
     FUSED_BRANCH,
     Observation,
@@ -174,12 +175,17 @@ def _check_cfg(state: PlaceState, call: Observation, found: Belongs) -> None:
 def _taken(state: PlaceState, call: Observation, found: Belongs) -> PlaceState:
     """Return the state after a call that was placed."""
     placed, here, before = _placed(call, found), state.here, state.before
+    known, moving = state.last.get((call.component, found.branch)), state.moving
+    if known is not None and known.fingerprint is not None and placed.fingerprint is not None:
+        moving |= changed(placed.fingerprint, known.fingerprint)
+    elif known is not None:
+        placed = evolve(placed, fingerprint=known.fingerprint)
     direction = state.direction
     if found.step != state.step:
         before, here = frozenset(one.branch for one in here), ()
-        if not direction and state.here and placed.fingerprint is not None:
+        if not direction and state.here and call.fingerprint is not None:
             last = state.here[-1].fingerprint
-            direction = 0.0 if last is None else placed.fingerprint.level - last.level
+            direction = 0.0 if last is None else call.fingerprint.level - last.level
     still = call.index is None and call.schedule is not None and call.schedule.steps
     standing = state.standing or (still and found.step > 0)
     announced = call.announced if state.rules.steps is None else None
@@ -195,6 +201,7 @@ def _taken(state: PlaceState, call: Observation, found: Belongs) -> PlaceState:
         standing=standing,
         num_steps=announced if standing and announced is not None else state.num_steps,
         doubled=state.doubled + found.doubled,
+        moving=moving,
     )
 
 
