@@ -9,7 +9,6 @@ from typing import Literal
 from attrs import frozen
 
 from cachedsl.runtime.likeness import (
-    alike,
     best_match,
     is_stranger,
     next_step,
@@ -90,6 +89,7 @@ def _better(state: PlaceState, call: Observation, here: list[PlacedCall], ordere
 
 
 def _same(state: PlaceState, now: CallFingerprint, known: PlacedCall) -> bool:
+    """Tell whether there is no doubt; in doubt, a call is a branch of its own, which harms no other."""
     given = known.fingerprint
     return given is None or (given.shape == now.shape and same_arguments(now, given, state.moving))
 
@@ -168,7 +168,7 @@ def _by_what_it_was_given(state: PlaceState, call: Observation, now: CallFingerp
         if near and not waiting:
             return _next(state, call, now, near)
     best = best_match(now, waiting)
-    if best is not None and (name is not None or _fits(now, best)):
+    if best is not None and (name is not None or _same(state, now, best)):
         return Belongs(state.step, best.branch)
     return Belongs(state.step, _named_or_free(state, call, name))
 
@@ -222,12 +222,6 @@ def _looks_doubled(now: CallFingerprint, given: CallFingerprint | None) -> bool:
     if given is None or not same_timestep(now, given) or same_arguments(now, given):
         return False
     return same_latent(now, given) or shares_noise(now, given)
-
-
-def _fits(now: CallFingerprint, known: PlacedCall) -> bool:
-    """Tell whether there is no doubt; in doubt, a call is a branch of its own, which harms no other."""
-    given = known.fingerprint
-    return given is not None and given.shape == now.shape and (alike(now, given) > 0 or same_image(now, given))
 
 
 def _named_or_free(state: PlaceState, call: Observation, name: str | None) -> str:
