@@ -19,9 +19,8 @@ from diffusers import (
 from diffusers.hooks import FirstBlockCacheConfig
 
 from cachedsl import Policy, attached
-from cachedsl.policy.model import Ratios
 from cachedsl.policy.parts import BitMask, Cfg, Compute, Reuse, Warmup
-from cachedsl.policy.signal import Signal
+from cachedsl.policy.signal import Ratios, Signal
 from cachedsl.runtime.errors import AlreadyAttached
 from tests.tiny import _noise, _text, call, inputs, tiny_pipeline, tiny_transformer
 
