@@ -55,8 +55,7 @@ def subclass_object(
         value: the state of this object.
         clean: see `ObjectState`.
     """
-    base: Any = type(target)
-    subclass = _subclass(base, namespace)
+    subclass = _subclass_of(type(target), namespace)
     vars(target)[_STATE] = ObjectState(value, clean)
     object.__setattr__(target, "__class__", subclass)
 
@@ -100,7 +99,19 @@ def get_handle(target: object) -> Any:
     return None if state is None else state.handle
 
 
-@functools.lru_cache(maxsize=512)
+_made: dict[tuple[type, Namespace], tuple[type, dict[str, Any]]] = {}
+
+
+def _subclass_of(base: type, namespace: Namespace) -> type:
+    """Return the subclass of `base`; a new one where somebody, such as another cache, has written into it."""
+    known = _made.get((base, namespace))
+    if known is not None and dict(vars(known[0])) == known[1]:
+        return known[0]
+    subclass = _subclass(base, namespace)
+    _made[base, namespace] = subclass, dict(vars(subclass))
+    return subclass
+
+
 def _subclass(base: Any, namespace: Namespace) -> type:
     def __reduce_ex__(self: Any, protocol: Any) -> Any:  # noqa: N807 - becomes a method
         reduced: Any = base.__reduce_ex__(self, protocol)
