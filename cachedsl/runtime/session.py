@@ -263,7 +263,8 @@ class Session:
                 run.uncached[placement.why] += 1
             else:
                 self._between = state
-                self._warn(uncached_calls(self._runs - 1, {placement.why: 1}, self.steps), once=True)
+                if not state.doubled:  # else the run has said why it was over so soon
+                    self._warn(uncached_calls(self._runs - 1, {placement.why: 1}, self.steps), once=True)
             return None
         if run is None or placement.begins == "run":
             if run is not None:
