@@ -17,6 +17,10 @@ How = Literal["named", "ordered", "matched", "alternated"]
 """By what a call's branch was told."""
 
 
+Begins = Literal["run", "loop", "nothing"]
+"""What begins with a call: a run, another loop of the run, or nothing."""
+
+
 @frozen
 class CallContext:
     """What a pipeline says about a call through diffusers' `cache_context`."""
@@ -110,7 +114,7 @@ class Placed:
         num_steps: how many steps the loop makes, None where nobody says.
         offset: where in the full schedule step 0 is.
         full: how many steps the full schedule has.
-        begins: what begins with this call: a run, another loop of the run, or nothing.
+        begins: what begins with this call.
         how: by what the branch was told.
     """
 
@@ -119,7 +123,7 @@ class Placed:
     num_steps: int | None = None
     offset: int = 0
     full: int | None = None
-    begins: Literal["run", "loop", "nothing"] = "nothing"
+    begins: Begins = "nothing"
     how: How = "matched"
 
 

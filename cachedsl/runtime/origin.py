@@ -33,18 +33,20 @@ def callbacks_of(call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
         given = inspect.signature(call).bind_partial(*args, **kwargs).arguments
     except (TypeError, ValueError):  # which the call itself says better
         given = kwargs
-    given = {**given, **given.get("kwargs", {})}
+    more = given.get("kwargs")
+    given = {**given, **(more if isinstance(more, dict) else {})}
     found = (_code(given[name]) for name in CALLBACKS if name in given)
     return frozenset(code for code in found if code is not None)
 
 
 def _code(function: Any) -> CodeType | None:
+    """Return the code of the user's own function, and not that of a decorator, which others may have too."""
     while isinstance(function, functools.partial):
         function = function.func
-    function = getattr(function, "__func__", function)
+    if callable(function) and not hasattr(function, "__code__") and not hasattr(function, "__func__"):
+        function = type(function).__call__
+    function = inspect.unwrap(getattr(function, "__func__", function))
     code = getattr(function, "__code__", None)
-    if code is None and callable(function):
-        code = getattr(type(function).__call__, "__code__", None)
     return code if isinstance(code, CodeType) else None
 
 

@@ -11,6 +11,7 @@ from cachedsl.runtime.errors import CfgMismatch
 from cachedsl.runtime.likeness import changed
 from cachedsl.runtime.observation import (
     FUSED_BRANCH,
+    Begins,
     Observation,
     Placed,
     PlacedCall,
@@ -43,7 +44,7 @@ def place(state: PlaceState, call: Observation) -> tuple[PlaceState, Placement]:
         return state, Uncached(call.origin)
     if call.owner != state.rules.owner:
         return state, Uncached("thread")
-    begins = "nothing"
+    begins: Begins = "nothing"
     if state.step < 0:
         begins, state = "run", _begun(state, call)
     elif _is_another_loop(state, call):
@@ -64,7 +65,7 @@ def place(state: PlaceState, call: Observation) -> tuple[PlaceState, Placement]:
     _check_cfg(state, call, found)
     state = _taken(state, call, found)
     offset, full = state.offset, state.full
-    return state, Placed(found.step, found.branch, state.num_steps, offset, full, begins, found.how)  # type: ignore[arg-type]
+    return state, Placed(found.step, found.branch, state.num_steps, offset, full, begins, found.how)
 
 
 def is_over(state: PlaceState) -> bool:

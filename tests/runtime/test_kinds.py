@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -262,7 +263,9 @@ def by_another_pipeline(pipe: Any, i: int, t: Any, kwargs: Any) -> dict[str, Any
     return {}
 
 
-@pytest.mark.parametrize("callback", [Preview(), Preview().__call__, by_another_pipeline])
+@pytest.mark.parametrize(
+    "callback", [Preview(), torch.no_grad()(Preview().__call__), partial(Preview()), by_another_pipeline]
+)
 @pytest.mark.parametrize("threshold", ["always", 0.0, 0.3])
 def test_what_a_callback_calls_runs_uncached_and_changes_nothing(callback: Any, threshold: Any) -> None:
     pipe = tiny_pipeline("flux")
