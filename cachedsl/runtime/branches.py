@@ -77,11 +77,9 @@ def _better(state: PlaceState, call: Observation, here: list[PlacedCall], ordere
         if component == call.component and branch not in taken and one.name is None
     ]
     now = call.fingerprint
-    best = None if now is None else best_match(now, waiting)
+    best = None if now is None else best_match(now, sorted(waiting, key=lambda one: one is not due))
     if now is None or best is None:
         return ordered if ordered not in taken else _named_or_free(state, call, None)
-    if due is not None and _same(state, now, due):
-        return ordered
     if _same(state, now, best):
         return best.branch
     resized = due is not None and due.fingerprint is not None and due.fingerprint.shape != now.shape

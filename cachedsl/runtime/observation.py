@@ -197,6 +197,7 @@ class PlaceState:
         standing: the scheduler turned out to stand still while steps go by.
         num_steps: see `Placed`.
         offset: see `Placed`.
+        sure: something says that the loop begins there.
         full: see `Placed`.
         doubled: calls that look like another branch's, where `cfg: fused` says there is none.
         moving: the arguments that change from step to step of one branch.
@@ -217,6 +218,7 @@ class PlaceState:
     standing: bool = False
     num_steps: int | None = None
     offset: int = 0
+    sure: bool = False
     full: int | None = None
     doubled: int = 0
     moving: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from cachedsl.runtime.branches import Belongs, find_branch
 from cachedsl.runtime.errors import CfgMismatch
-from cachedsl.runtime.likeness import changed
+from cachedsl.runtime.likeness import changed, same_timestep
 from cachedsl.runtime.observation import (
     FUSED_BRANCH,
     Begins,
@@ -93,26 +93,27 @@ def _begun(state: PlaceState, call: Observation) -> PlaceState:
         told = call.context.num_inference_steps
     if schedule is None or schedule.length is None:
         return evolve(state, num_steps=told, full=told, schedule=None if schedule is None else schedule.number)
-    offset = _offset(schedule, call, told)
+    offset, sure = _offset(schedule, call, told)
     full = max(schedule.length, offset + (told or 0))
     steps = schedule.length - offset if told is None else told
-    return evolve(state, num_steps=steps, offset=offset, full=full, schedule=schedule.number)
+    return evolve(state, num_steps=steps, offset=offset, sure=sure, full=full, schedule=schedule.number)
 
 
-def _offset(schedule: Schedule, call: Observation, told: int | None) -> int:
-    """Return where in the scheduler's table the loop begins."""
+def _offset(schedule: Schedule, call: Observation, told: int | None) -> tuple[int, bool]:
+    """Return where in the scheduler's table the loop begins, and whether anything says so."""
     assert schedule.length is not None
     if schedule.begin_index is not None:
-        return min(schedule.begin_index, schedule.length - 1)
+        return min(schedule.begin_index, schedule.length - 1), True
     table, given = schedule.timesteps, call.fingerprint
     if not table or given is None:
-        return 0
+        return 0, call.announced == schedule.length
     counts = [count for count in (told, call.announced) if count is not None and 0 < count <= len(table)]
     places = [0, *(len(table) - count for count in counts)] if counts else list(range(len(table)))
     errors = {place: min(abs(scale(table[place]) - given.level) for scale in _SCALES) for place in places}
     best = min(places, key=lambda place: errors[place])
     tolerance = 1e-2 if counts else 1e-5  # a timestep in half precision is a little off
-    return best if errors[best] <= tolerance * max(abs(given.level), 1e-3) else 0
+    sure = errors[best] <= tolerance * max(abs(given.level), 1e-3)
+    return (best, True) if sure else (0, False)
 
 
 def _shown(state: PlaceState, call: Observation) -> PlaceState:
@@ -125,10 +126,11 @@ def _shown(state: PlaceState, call: Observation) -> PlaceState:
     assert schedule is not None
     if schedule.begin_index is not None:
         base = schedule.begin_index
-    elif state.step >= 0:  # it has made its first step since
-        base = max(index - state.step - 1, 0)
+    elif state.step >= 0 and not state.sure and schedule.length is not None:
+        base = max(index - state.step - 1, 0)  # it has made its first step since
+        base = base if schedule.length - base == call.announced else 0
     else:
-        base = state.offset if state.offset == index else 0
+        base = state.offset if state.step >= 0 or state.offset == index else 0
     if base != state.offset and schedule.length is not None and base < schedule.length:
         told = state.rules.steps
         steps = schedule.length - base if told is None else told
@@ -146,6 +148,9 @@ def _is_another_loop(state: PlaceState, call: Observation) -> bool:
     if index < (state.index or 0) or (exchanged and index == 0):
         return True
     if not state.standing or state.rules.steps is not None:
+        return False
+    last = state.here[-1].fingerprint if state.here else None
+    if last is not None and call.fingerprint is not None and same_timestep(call.fingerprint, last):
         return False
     return call.announced is not None and min(state.counts.values(), default=0) >= call.announced
 

@@ -205,8 +205,6 @@ def test_a_loop_begins_anew_where_the_index_goes_back_or_timesteps_are_set() -> 
     assert clock.locate(None) == Placed(0, "cond", 1000, 0, 1000, "run", "ordered")  # a prefill, before set_timesteps
     scheduler.timesteps = [9.0, 5.0, 1.0]
     assert clock.locate(None) == Placed(0, "cond", 3, 0, 3, "loop", "ordered")
-    scheduler.step_index = 1
-    assert clock.locate(None).step == 1
     scheduler.step_index = 2
     scheduler.timesteps = [9.0, 5.0, 1.0]  # moved to another device on the way, say
     assert clock.locate(None) == Placed(2, "cond", 3, 0, 3, "nothing", "ordered")
@@ -251,3 +249,15 @@ def test_a_sigma_that_stays_zero_behind_the_last_step_is_no_step() -> None:
     assert [clock.position(i, "sigma") for i in range(4)] == sorted(
         (clock.position(i, "sigma") for i in range(4)), reverse=True
     )
+
+
+@pytest.mark.parametrize(("announced", "expected"), [(None, (2, 10)), (10, (2, 10)), (9, (1, 9))])
+def test_an_index_that_begins_late_is_the_middle_of_the_schedule_where_the_count_says_so(
+    announced: int | None, expected: tuple[int, int]
+) -> None:
+    scheduler = SimpleNamespace(step_index=None, begin_index=None, timesteps=[float(t) for t in range(10)])
+    clock = Clock(Cfg(), "fused", scheduler, announced=lambda: announced)
+    assert clock.locate(None).step == 0
+    scheduler.step_index = 2
+    found = clock.locate(None)
+    assert (found.step, found.num_steps) == expected
