@@ -206,17 +206,18 @@ def _calls(steps: tuple[StepRecord, ...], facts: RunFacts, plan: Plan) -> str | 
                 f"count where you told {expected}"
             )
         return f"the transformer was called on {said} of a run of {expected}; {way_out}"
-    return (
-        f"the transformer was called on {said} of a run of {expected}; if the pipeline does that on purpose "
-        "(guidance in an interval), nothing is wrong"
-    )
+    fewer = " and ".join(f"branch {name} was called on {_steps(n)}" for name, n in counts.items() if n != expected)
+    return f"{fewer} of a run of {expected}; if the pipeline does that on purpose (guidance in an interval), nothing is wrong"
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' * (count != 1)}"
 
 
 def _said(counts: Mapping[str, int]) -> str:
     if len(set(counts.values())) == 1:
-        seen = next(iter(counts.values()))
-        return f"{seen} step{'s' * (seen != 1)}" + (f" in each of {len(counts)} branches" if len(counts) > 1 else "")
-    return ", ".join(f"{seen} step{'s' * (seen != 1)} (branch {branch})" for branch, seen in counts.items())
+        return _steps(next(iter(counts.values()))) + (f" in each of {len(counts)} branches" if len(counts) > 1 else "")
+    return ", ".join(f"{_steps(seen)} (branch {branch})" for branch, seen in counts.items())
 
 
 def _finite(steps: tuple[StepRecord, ...], run: int) -> Iterator[WarningRecord]:
