@@ -207,7 +207,8 @@ def _calls(steps: tuple[StepRecord, ...], facts: RunFacts, plan: Plan) -> str | 
             )
         return f"the transformer was called on {said} of a run of {expected}; {way_out}"
     fewer = " and ".join(f"branch {name} was called on {_steps(n)}" for name, n in counts.items() if n != expected)
-    return f"{fewer} of a run of {expected}; if the pipeline does that on purpose (guidance in an interval), nothing is wrong"
+    on_purpose = "if the pipeline does that on purpose (guidance in an interval), nothing is wrong"
+    return f"{fewer} of a run of {expected}; {on_purpose}"
 
 
 def _steps(count: int) -> str:
