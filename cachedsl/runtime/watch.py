@@ -202,7 +202,7 @@ def _calls(steps: tuple[StepRecord, ...], facts: RunFacts, plan: Plan) -> str | 
             way_out = "if it was interrupted, or the pipeline ends its loop early on purpose, nothing is wrong"
         else:
             way_out = (
-                f"if the run was left or interrupted, nothing is wrong; if the loop has {longest} steps, tell that "
+                f"if the run was left or interrupted, nothing is wrong; if the loop has {_steps(longest)}, tell that "
                 f"count where you told {expected}"
             )
         return f"the transformer was called on {said} of a run of {expected}; {way_out}"
