@@ -14,10 +14,21 @@ from cachedsl.matching.reading import match_transformer, require_adapter, suppor
 from cachedsl.plan.model_shape import ModelShape
 from cachedsl.runtime.errors import AlreadyAttached
 from cachedsl.runtime.executor import Executor
+from cachedsl.runtime.foreign import other_cache
+from cachedsl.runtime.handle import Cached, check_steps
 from cachedsl.runtime.learn import learnable
-from cachedsl.runtime.objects import base_class, get_handle, is_specialised, restore, set_handle, specialise
+from cachedsl.runtime.objects import (
+    base_class,
+    get_handle,
+    is_subclassed,
+    restore,
+    set_handle,
+    state_of,
+    subclass_object,
+)
+from cachedsl.runtime.origin import callbacks_of
 from cachedsl.runtime.pending import Pending
-from cachedsl.runtime.session import Cached, Session, check_steps
+from cachedsl.runtime.session import Session
 
 Matched = list[tuple[str, nn.Module, TransformerAdapter]]
 
@@ -68,6 +79,7 @@ def attach(
         scheduler=(lambda: getattr(target, "scheduler", None)) if is_pipeline else (lambda: None),
         steps=num_inference_steps,
         announced=(lambda: getattr(target, "_num_timesteps", None)) if is_pipeline else (lambda: None),
+        pipeline=target if is_pipeline else None,
     )
     session.executors = [Executor(session, name, module, adapter) for name, module, adapter in matched]
     pending = [Pending(session, name, module, alone=len(unknown) == 1) for name, module in unknown]
@@ -153,7 +165,7 @@ def _unknown(target: Any, is_pipeline: bool) -> list[tuple[str, nn.Module]]:
 def _refuse_attached(target: Any, transformers: list[tuple[str, nn.Module]]) -> None:
     for name, module in [("", target), *transformers]:
         holder = attached(module)
-        if holder is not None or is_specialised(module):
+        if holder is not None or is_subclassed(module):
             what = (
                 f"{base_class(target).__name__}.{name}"
                 if name and module is not target
@@ -164,10 +176,10 @@ def _refuse_attached(target: Any, transformers: list[tuple[str, nn.Module]]) -> 
                 f"{what} already runs under {policy}; call remove() on its handle, or cachedsl.attached(...).remove(), "
                 "first; nothing was changed"
             )
-        if getattr(module, "is_cache_enabled", False):
+        cache = other_cache(module)
+        if cache is not None:
             raise AlreadyAttached(
-                f"{base_class(module).__name__} already runs under diffusers' own cache; call its disable_cache() "
-                "first; nothing was changed"
+                f"{base_class(module).__name__} already runs under {cache[0]}; {cache[1]}; nothing was changed"
             )
 
 
@@ -195,12 +207,17 @@ def _block_list(module: nn.Module, path: str) -> nn.ModuleList:
 
 def _scope_calls(pipe: Any, session: Session) -> None:
     """Let every call of this one pipeline object be a run."""
-    base = type(pipe)
-    original = base.__call__
+    subclass_object(pipe, _calling, session)
 
-    @functools.wraps(original)
+
+def _calling(base: Any) -> dict[str, Any]:
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        with session.run():
-            return original(self, *args, **kwargs)
+        session: Session | None = state_of(self)
+        if session is None:
+            return base.__call__(self, *args, **kwargs)
+        callbacks = callbacks_of(base.__call__, (self, *args), kwargs)
+        with session.call_of_pipeline(callbacks, code):
+            return base.__call__(self, *args, **kwargs)
 
-    specialise(pipe, {"__call__": __call__})
+    code = __call__.__code__
+    return {"__call__": functools.wraps(base.__call__)(__call__)}

@@ -19,10 +19,17 @@ from cachedsl.signals import Meter, Setting, build_meter
 class Driver:
     """Feeds events to the machine of one (stack, CFG branch) and carries out what concerns its memory."""
 
-    def __init__(self, plan: StackPlan, num_steps: int | None, branch: str = "") -> None:
+    def __init__(
+        self,
+        plan: StackPlan,
+        num_steps: int | None,
+        branch: str = "",
+        offset: int = 0,
+        full: int | None = None,
+    ) -> None:
         self.plan = plan
         self.snapshot: Snapshot = initial(plan)
-        setting = Setting(num_steps, branch)
+        setting = Setting(num_steps, branch, offset, full)
         self.features = [UnitFeatures(self._predict(unit), self._meter(unit, setting)) for unit in plan.units]
         self._observed: list[Callable[[Callable[[], torch.Tensor]], None]] = []
         self.feed(RunStarted(num_steps))

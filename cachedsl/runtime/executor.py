@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from attrs import define
 from torch import nn
 
 from cachedsl.matching.adapter import StackAdapter, TransformerAdapter
 from cachedsl.matching.patterns import PATTERNS
 from cachedsl.plan.ir import Plan
 from cachedsl.runtime.block_io import BlockIO, ChainIO
-from cachedsl.runtime.clock import Call, CallContext
-from cachedsl.runtime.given import read_given
+from cachedsl.runtime.fingerprint import read_fingerprint
+from cachedsl.runtime.intercept import intercept
+from cachedsl.runtime.listen import CacheContextListener
 from cachedsl.runtime.model_io import first_tensor, read_model_input
-from cachedsl.runtime.objects import restore, specialise
-from cachedsl.runtime.stacks import conduct, release
+from cachedsl.runtime.objects import restore
+from cachedsl.runtime.observation import Placed
+from cachedsl.runtime.origin import origin_of_call
 from cachedsl.runtime.step import StackStep
 from cachedsl.signals import ModelInput
 
@@ -84,33 +84,6 @@ class StackSlot:
         return self._step.call_block(index, block, args, kwargs)
 
 
-@define
-class Heard:
-    """What a pipeline says of the call that it is about to make, through diffusers' `cache_context`."""
-
-    context: CallContext | None = None
-
-    def listeners(self, transformer: nn.Module) -> dict[str, Any]:
-        """Return a `cache_context` for a class of the transformer's own, where it has one, that also tells here."""
-        original: Any = getattr(type(transformer), "cache_context", None)
-        if original is None:
-            return {}
-        heard = self
-
-        @contextmanager
-        def cache_context(self: nn.Module, name: str, **facts: Any) -> Iterator[None]:
-            previous = heard.context
-            heard.context = CallContext(name, facts.get("step_index"), facts.get("num_inference_steps"))
-            try:
-                with original(self, name, **facts):
-                    yield
-            finally:
-                heard.context = previous
-
-        cache_context.__doc__ = original.__doc__
-        return {"cache_context": cache_context}
-
-
 class Executor:
     """Attaches to one transformer and knows it only through its adapter.
 
@@ -119,7 +92,7 @@ class Executor:
         component: the pipeline's name of the transformer.
         transformer: the model.
         adapter: what its block lists are called and how their blocks take and return streams.
-        heard: what the pipeline says of its calls, where somebody has listened already.
+        listener: hears what the pipeline says of its calls, where somebody has listened already.
     """
 
     def __init__(
@@ -128,7 +101,7 @@ class Executor:
         component: str,
         transformer: nn.Module,
         adapter: TransformerAdapter,
-        heard: Heard | None = None,
+        listener: CacheContextListener | None = None,
     ) -> None:
         self.session = session
         self.component = component
@@ -136,10 +109,11 @@ class Executor:
         self.slots = [self._slot(path, stack) for path, stack in adapter.stacks.items()]
         self._adapter = adapter
         self._model_input: ModelInput | None = None
-        self.heard = heard or Heard()
+        self.listener = listener or CacheContextListener()
         self._run: Run | None = None
-        self._call: Call | None = None
+        self._call: Placed | None = None
         self._thread: int | None = None
+        self._nested = 0
         self._learnt = -1
         self._handles: list[Any] = []
 
@@ -157,24 +131,28 @@ class Executor:
             self.transformer.register_forward_hook(self._after, always_call=True),
         ]
         for slot in self.slots:
-            conduct(slot.blocks, slot)
-        specialise(self.transformer, self.heard.listeners(self.transformer), self._without_hooks)
+            intercept(slot.blocks, slot)
+        self.listener.listen(self.transformer, self._without_hooks)
 
     def detach(self) -> None:
         """Put everything back as it was."""
         restore(self.transformer)
         for slot in self.slots:
-            release(slot.blocks)
+            restore(slot.blocks)
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
     def conducting(self) -> bool:
+        return self.in_forward() and not self._nested
+
+    def in_forward(self) -> bool:
         return self._run is not None and self._thread == threading.get_ident()
 
     def abandon(self) -> None:
         """Forget the forward that an exception left."""
         self._run = self._call = self._thread = self._model_input = None
+        self._nested = 0
         for slot in self.slots:
             slot.drop()
 
@@ -195,12 +173,22 @@ class Executor:
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         """Begin a step of every list; the hook that goes before the transformer's forward."""
-        if self.conducting():  # the last forward of this thread was left by a KeyboardInterrupt
-            self.session.fail("interrupted")
-        run = self.session.run_for_call(lambda: read_given(module, self._adapter.input.latent, args, kwargs))
-        if run is None:
+        if self.in_forward():
+            assert self._run is not None
+            if origin_of_call(module) == "nested":  # a hook inside this forward calls it again, which runs uncached
+                self._nested += 1
+                self._run.uncached["nested"] += 1
+                return
+            self.session.fail("interrupted")  # the last forward of this thread was left by a KeyboardInterrupt
+        found = self.session.place_call(
+            self.component,
+            module,
+            self.listener.context,
+            lambda: read_fingerprint(module, self._adapter.input.latent, args, kwargs),
+        )
+        if found is None:
             return
-        call = run.begin_call(self.heard.context, self.component)
+        run, call = found
         self._run, self._call, self._thread = run, call, threading.get_ident()
         assert run.plan is not None, "the first call has compiled it"
         if any(stack.taps_model for stack in run.plan.stacks):
@@ -213,7 +201,10 @@ class Executor:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _after(self, module: nn.Module, args: Any, output: Any) -> None:
-        if not self.conducting():
+        if not self.in_forward():
+            return
+        if self._nested:
+            self._nested -= 1
             return
         run = self._run
         assert run is not None

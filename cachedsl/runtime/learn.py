@@ -21,6 +21,7 @@ from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
 from cachedsl.language.policy import Policy
 from cachedsl.matching.adapter import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
 from cachedsl.runtime.objects import base_class
+from cachedsl.runtime.origin import outermost
 
 logger = logging.getLogger("cachedsl")
 
@@ -127,6 +128,17 @@ def _guess(trial: _Trial, seen: SeenList, total: int) -> Guess:
     found = guess(seen)
     if found.stack is not None and trial.size(seen.path) < SHARE * total:
         return Guess(None, f"less than {SHARE:.0%} of the parameters of all lists")
+    return _of_one_shape(seen, found)
+
+
+def _of_one_shape(seen: SeenList, found: Guess) -> Guess:
+    """Leave out levels, as a UNet has: what such a block adds to its input cannot be told, or measured."""
+    hidden = "" if found.stack is None else found.stack.hidden or ""
+    for call in seen.calls:
+        entry = call.tensors.get(hidden)
+        if entry is not None and entry.shape not in call.output:
+            left = next((shape for shape in call.output if isinstance(shape, tuple)), ())
+            return Guess(None, f"its block {call.index} takes {hidden} as {entry.shape} and returns it as {left}")
     return found
 
 
@@ -186,6 +198,7 @@ class _Trial:
         args, kwargs = copied([self._args, self._kwargs])  # together: a tensor may be in both
         return args, kwargs
 
+    @outermost
     def call(self) -> list[torch.Tensor]:
         args, kwargs = self.arguments()
         with torch.no_grad():

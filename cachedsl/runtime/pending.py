@@ -10,9 +10,10 @@ from torch import nn
 
 from cachedsl.matching.adapter import UnsupportedModel, stack_shape
 from cachedsl.plan.model_shape import ModelShape
-from cachedsl.runtime.executor import Executor, Heard
+from cachedsl.runtime.executor import Executor
 from cachedsl.runtime.learn import learn
-from cachedsl.runtime.objects import get_handle, restore, set_handle, specialise
+from cachedsl.runtime.listen import CacheContextListener
+from cachedsl.runtime.objects import get_handle, restore, set_handle
 from cachedsl.runtime.session import Session
 
 logger = logging.getLogger("cachedsl")
@@ -33,13 +34,13 @@ class Pending:
         self._component = component
         self._transformer = transformer
         self._alone = alone
-        self._heard = Heard()
+        self._listener = CacheContextListener()
         self._hook: Any = None
 
     def attach(self) -> None:
         """Register the hook; the model's class is its own from now on, as under an executor."""
         self._hook = self._transformer.register_forward_pre_hook(self._first_call, prepend=True, with_kwargs=True)
-        specialise(self._transformer, self._heard.listeners(self._transformer), self._without_hook)
+        self._listener.listen(self._transformer, self._without_hook)
 
     def detach(self) -> None:
         """Put everything back as it was; does nothing once the model is learned."""
@@ -50,7 +51,7 @@ class Pending:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _first_call(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        if self._session.run_for_call() is None:
+        if not self._session.takes_calls():
             return
         handle = get_handle(module)
         self.detach()
@@ -70,7 +71,7 @@ class Pending:
             self._session.fail("could not be learned")
             raise
         logger.info("%s.%s: learned from its first call:\n%s", self._session.label, self._component, learnt.report())
-        executor = Executor(self._session, self._component, module, learnt.transformer, self._heard)
+        executor = Executor(self._session, self._component, module, learnt.transformer, self._listener)
         executor.attach()
         set_handle(module, handle)
         self._session.executors.append(executor)

@@ -1,21 +1,28 @@
-"""One run: the machines of every stack and branch, from the first transformer call to the end of the pipeline's."""
+"""One run: the machines of every stack and branch, and the state by which its calls are placed."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import weakref
+from collections import Counter
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from attrs import define, evolve, field
 
+from cachedsl.language.policy import Policy
 from cachedsl.machine.events import Failed, RunEnded
 from cachedsl.plan.ir import Plan
 from cachedsl.runtime.block_io import BlockIO, ChainIO
-from cachedsl.runtime.clock import Call, CallContext, Clock
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
+from cachedsl.runtime.observation import Observation, Placed, PlaceState
+from cachedsl.runtime.observe import Observer
+from cachedsl.runtime.owner import Owner
+from cachedsl.runtime.place import is_over, place
 from cachedsl.runtime.step import StackStep, StepFacts
+from cachedsl.runtime.timeline import Timeline
+from cachedsl.runtime.watch import RunFacts
 from cachedsl.signals import ModelInput
 from cachedsl.trace import RunRecord
 
@@ -33,57 +40,97 @@ class Run:
     Attributes:
         session: the attachment.
         number: counts the runs since attaching, from 0.
-        clock: places the calls.
-        explicit: begun by `cached.run` or by the pipeline's call, and ended there; else ended by its last step.
-        thread: calls from other threads are not part of this run.
+        policy: the one that it goes by from its first call to its last.
+        observer: looks at its calls.
+        state: what is known of its calls so far, to place the next one by.
+        id: the caller's own name of it, None where it has none.
         plan: compiled at the first call of a loop, when the step count is known.
         loop: counts the denoising loops of this run, from 0.
+        uncached: why calls that were made in it ran uncached, and how many.
+        alternated: calls were told apart by their order alone.
+        new_noise: the next call had a latent of new noise, which ended the run.
     """
 
     session: Session
     number: int
-    clock: Clock
-    explicit: bool
-    thread: int = field(factory=threading.get_ident)
+    policy: Policy
+    observer: Observer
+    state: PlaceState
+    id: Hashable = None
     plan: Plan | None = None
     num_steps: int | None = None
     failed: bool = False
     loop: int = 0
+    uncached: Counter[str] = field(factory=Counter)
+    alternated: bool = False
+    new_noise: bool = False
+    timeline: Timeline = field(factory=Timeline)
     drivers: dict[MachineKey, Driver] = field(factory=dict)
-    _leaders: dict[tuple[str, str, int], tuple[Call, Outcome]] = field(factory=dict)
+    _owner: Callable[[], Owner | None] = lambda: None
+    _full: int | None = None
+    _leaders: dict[tuple[str, str, int], tuple[Placed, Outcome]] = field(factory=dict)
+
+    @property
+    def delimited(self) -> bool:
+        """Begun by `cached.run` or by the pipeline's call, and ended there; else its calls tell."""
+        return self.state.rules.delimited
+
+    def belongs_to(self, owner: Owner) -> None:
+        """Take the calls of this thread from now on."""
+        self._owner = weakref.ref(owner)
+        self.state = evolve(self.state, rules=evolve(self.state.rules, owner=owner.number))
 
     def alive(self) -> bool:
-        """Tell whether the thread that began it still runs."""
-        return any(thread.ident == self.thread for thread in threading.enumerate())
+        """Tell whether the thread that it belongs to still runs."""
+        owner = self._owner()
+        return owner is not None and owner.alive()
 
-    def begin_call(self, context: CallContext | None, component: str) -> Call:
-        """Place a transformer call; the first one of a loop fixes the step count and compiles the plan."""
-        if self.clock.begins_anew(context) and self.plan is not None:
+    def over(self) -> bool:
+        return is_over(self.state)
+
+    def place(self, call: Observation) -> Placed | None:
+        """Place a call of a run that somebody delimits; None where it runs uncached."""
+        self.state, placement = place(self.state, call)
+        if isinstance(placement, Placed):
+            self.begin_call(placement)
+            return placement
+        self.uncached[placement.why] += 1
+        return None
+
+    def begin_call(self, placed: Placed) -> None:
+        """Take note of a call's place; the first one of a loop compiles the plan for its step count."""
+        if placed.begins == "loop" and self.plan is not None:
             self.end()
             self._leaders.clear()
             self.plan, self.loop = None, self.loop + 1
+        self.alternated = placed.how == "alternated" and (self.alternated or placed.begins != "nothing")
         if self.plan is None:
-            self.num_steps = self.clock.num_steps(context)
-            self.plan = self.session.plan_for(self.num_steps)
-            self.session.trace.append(RunRecord(self.number, self.session.policy.name, self.num_steps, self.loop))
-        call = self.clock.locate(context, component)
-        steps = self.clock.recount()
-        if steps is not None and steps != self.num_steps:
-            self._replan(steps)
-        return call
+            self.plan = self.session.plan_for(placed.num_steps, self.policy)
+            self._note(placed)
+            self.session.trace.append(RunRecord(self.number, self.policy.name, self.num_steps, self.loop))
+        elif (placed.num_steps, placed.offset) != (self.num_steps, self.timeline.offset):
+            self._replan(placed)
 
-    def _replan(self, steps: int) -> None:
-        """Go on with the plan of another step count."""
-        self.plan, self.num_steps = self.session.plan_for(steps), steps
+    def _note(self, placed: Placed) -> None:
+        self.num_steps, self._full = placed.num_steps, placed.full
+        self.timeline = Timeline(self.observer.scheduler, placed.offset)
+
+    def _replan(self, placed: Placed) -> None:
+        """Go on with the plan of another step count; at another place in the schedule, with machines of their own."""
+        self.plan = self.session.plan_for(placed.num_steps, self.policy)
+        if placed.offset != self.timeline.offset:
+            self.end()
+        self._note(placed)
         for (component, path, _, _), driver in self.drivers.items():
-            driver.replan(self.plan.stack(component, path), steps)
+            assert placed.num_steps is not None
+            driver.replan(self.plan.stack(component, path), placed.num_steps)
 
     def start_step(
         self,
         component: str,
         path: str,
         passage: int,
-        call: Call,
+        call: Placed,
         io: BlockIO | ChainIO,
         model_input: ModelInput | None = None,
     ) -> StackStep:
@@ -91,19 +138,20 @@ class Run:
         assert self.plan is not None
         key = (component, path, passage, call.branch)
         if key not in self.drivers:
-            self.drivers[key] = Driver(self.plan.stack(component, path), self.num_steps, call.branch)
+            stack = self.plan.stack(component, path)
+            self.drivers[key] = Driver(stack, self.num_steps, call.branch, self.timeline.offset, self._full)
         driver = self.drivers[key]
-        at = Position(call.step, self.clock.position(call.step, driver.plan.rules.predict.clock))
-        facts = StepFacts(model_input, lambda: self.clock.mixing(call.step))
+        at = Position(call.step, self.timeline.position(call.step, driver.plan.rules.predict.clock))
+        facts = StepFacts(model_input, lambda: self.timeline.mixing(call.step))
         return StackStep(driver, io, at, self._leader(key, call), facts)
 
-    def forward_ended(self, component: str, call: Call, output: Callable[[], torch.Tensor]) -> None:
+    def forward_ended(self, component: str, call: Placed, output: Callable[[], torch.Tensor]) -> None:
         """Let the machines that observed this call take what it returned."""
         for (where, _, _, branch), driver in self.drivers.items():
             if where == component and branch == call.branch:
                 driver.forward_ended(output)
 
-    def end_step(self, component: str, path: str, passage: int, call: Call, step: StackStep) -> None:
+    def end_step(self, component: str, path: str, passage: int, call: Placed, step: StackStep) -> None:
         """End a step, record it, and let it lead the step's later branches."""
         record = evolve(step.end(self.number, call.branch, passage), loop=self.loop)
         self.session.trace.append(record)
@@ -113,19 +161,33 @@ class Run:
             verdict: Outcome = "reuse" if record.outcome == "reused" else "compute"
             self._leaders[component, path, passage] = (call, verdict)
 
-    def _show(self, driver: Driver, component: str, call: Call) -> None:
+    def _show(self, driver: Driver, component: str, call: Placed) -> None:
         residual = driver.features[0].residuals.get("hidden") if driver.features else None
         if self.session.watchers and residual is not None and 0 in driver.snapshot.computed_units:
             for watch in self.session.watchers:
                 watch(component, call.branch, driver.features[0].newest["hidden"])
 
-    def _leader(self, key: MachineKey, call: Call) -> Outcome | None:
-        if self.session.policy.cfg.decision != "follow_first":
+    def _leader(self, key: MachineKey, call: Placed) -> Outcome | None:
+        if self.policy.cfg.decision != "follow_first":
             return None
         first = self._leaders.get(key[:3])
         if first is None or first[0].step != call.step or first[0].branch == call.branch:
             return None
         return first[1]
+
+    def facts(self) -> RunFacts:
+        """Return what the warnings about the run go by, beside its trace."""
+        told = self.state.rules.steps is not None
+        return RunFacts(
+            self.number,
+            self.plan,
+            self.policy,
+            dict(self.uncached),
+            self.alternated,
+            self.state.doubled,
+            told,
+            self.new_noise,
+        )
 
     def end(self) -> None:
         """End every machine and free what they hold."""

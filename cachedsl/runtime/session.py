@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from threading import Lock
+from types import CodeType
 from typing import Any, Literal
 
 import torch
-from attrs import define, field
+from attrs import define, evolve, field
+from torch import nn
 
 from cachedsl.language.policy import Policy
 from cachedsl.lower.compile import check_fit, compile_policy
-from cachedsl.matching.adapter import Adapter, UnsupportedModel
+from cachedsl.matching.adapter import UnsupportedModel
 from cachedsl.plan.ir import Plan
 from cachedsl.plan.model_shape import ModelShape
-from cachedsl.runtime.clock import Clock
-from cachedsl.runtime.errors import ConcurrentRun, NotAttached, StillRunning
+from cachedsl.runtime.errors import ConcurrentRun
 from cachedsl.runtime.executor import Executor
-from cachedsl.runtime.given import Given
+from cachedsl.runtime.foreign import refuse_other_caches
+from cachedsl.runtime.handle import Cached
 from cachedsl.runtime.learn import Learnt
+from cachedsl.runtime.observation import CallContext, Placed, PlaceState, Rules, Uncached
+from cachedsl.runtime.observe import Observer, Read
+from cachedsl.runtime.owner import current_owner
+from cachedsl.runtime.place import place
 from cachedsl.runtime.run import Run
-from cachedsl.runtime.watch import findings
-from cachedsl.summary import Summary, summarise
-from cachedsl.trace import RunRecord, Trace
+from cachedsl.runtime.watch import findings, uncached_calls
+from cachedsl.trace import RunRecord, Trace, WarningRecord
+
+__all__ = ["Cached", "Session"]
 
 logger = logging.getLogger("cachedsl")
+
+_PLANS = 256
+"""Plans that are kept, for policies and step counts that come again."""
 
 
 @define(eq=False)
@@ -41,6 +51,7 @@ class Session:
         scheduler: returns the pipeline's scheduler, which its user may exchange; None for a bare transformer.
         steps: runs of a bare transformer begin by themselves and have this many steps.
         announced: returns the pipeline's own count of the steps of its loop, or None.
+        pipeline: the target where it is a pipeline.
         executors: one a transformer.
         learnt: what was learned of transformers that no adapter knows, by component.
         trace: what happened since attaching.
@@ -54,14 +65,17 @@ class Session:
     scheduler: Callable[[], Any]
     steps: int | None = None
     announced: Callable[[], int | None] = lambda: None
+    pipeline: Any = None
     executors: list[Executor] = field(factory=list)
     trace: Trace = field(factory=Trace)
     watchers: list[Callable[[str, str, torch.Tensor], None]] = field(factory=list)
     learnt: dict[str, Learnt] = field(factory=dict)
-    _run: Run | None = None
+    _active: Run | None = None
+    _known: dict[Hashable, Run] = field(factory=dict)
+    _between: PlaceState | None = None
     _runs: int = 0
     _plans: dict[tuple[Policy, int | None], Plan] = field(factory=dict)
-    _lock: threading.Lock = field(factory=threading.Lock)
+    _lock: Any = field(factory=Lock)
     _told: set[str] = field(factory=set)
 
     def admit(self, shape: ModelShape) -> None:
@@ -73,18 +87,21 @@ class Session:
         check_fit(self.policy, shape)
         self.shape = shape
         self._plans.clear()
-        if self._run is not None and self._run.plan is not None:
-            self._run.plan = self.plan_for(self._run.num_steps)
+        for run in self.all_runs():
+            if run.plan is not None:
+                run.plan = self.plan_for(run.num_steps, run.policy)
 
-    def plan_for(self, num_steps: int | None) -> Plan:
+    def plan_for(self, num_steps: int | None, policy: Policy | None = None) -> Plan:
         if not self.shape.stacks:
             raise UnsupportedModel(
                 f"{self.label}: no adapter knows it, and its blocks are learned at its first call; there is no plan "
                 "before that"
             )
-        key = (self.policy, num_steps)
+        key = (policy or self.policy, num_steps)
         if key not in self._plans:
-            self._plans[key] = compile_policy(self.policy, self.shape, num_steps)
+            if len(self._plans) >= _PLANS:
+                self._plans.pop(next(iter(self._plans)))
+            self._plans[key] = compile_policy(key[0], self.shape, num_steps)
         return self._plans[key]
 
     @contextmanager
@@ -97,7 +114,7 @@ class Session:
         """
         check_fit(policy, self.shape)
         self.end_open_run()
-        if self._run is not None:
+        if self._active is not None:
             raise ConcurrentRun(f"{self.label}: another policy cannot take over in the middle of a run")
         before, self.policy = self.policy, policy
         try:
@@ -110,53 +127,155 @@ class Session:
             self.policy = before
 
     @contextmanager
-    def run(self, steps: int | None = None, scheduler: Any = None) -> Iterator[None]:
+    def run(self, steps: int | None, scheduler: Any = None, id: Hashable = None) -> Iterator[None]:
         """Delimit a run: everything that the transformers do inside, on this thread, belongs to it.
+
+        One that has an `id` goes on where it was left, and is over with its last step, or with `end`.
 
         Raises:
             ConcurrentRun: a run is going on; it is not disturbed.
+            AlreadyAttached: another cache was switched on.
         """
-        run = self._begin(steps, explicit=True, scheduler=scheduler)
-        try:
+        with self._as_active(lambda: self._known.get(id) if id is not None else None, steps, scheduler, id) as run:
             yield
-        except BaseException as error:
-            if self._run is run:
-                self.fail(type(error).__name__)
-                self._run = None
-            raise
+        if id is None or run.over():
+            self._finish(run)
+
+    @contextmanager
+    def call_of_pipeline(self, callbacks: frozenset[CodeType], code: CodeType) -> Iterator[None]:
+        """Delimit the run that one call of the pipeline is.
+
+        Raises:
+            ConcurrentRun: a run is going on; it is not disturbed.
+            AlreadyAttached: another cache was switched on.
+        """
+        with self._as_active(lambda: None, None, self.scheduler(), None) as run:
+            run.observer.pipeline, run.observer.announced = self.pipeline, self.announced
+            run.observer.callbacks, run.observer.whole = callbacks, code
+            yield
         self._finish(run)
 
-    def run_for_call(self, read: Callable[[], Given | None] = lambda: None) -> Run | None:
-        """Return the run that a transformer call on this thread belongs to, or None where it goes uncached.
+    @contextmanager
+    def _as_active(
+        self,
+        known: Callable[[], Run | None],
+        steps: int | None,
+        scheduler: Any,
+        id: Hashable,
+    ) -> Iterator[Run]:
+        with self._lock:
+            self.end_open_run()
+            if self._active is not None:
+                raise ConcurrentRun(
+                    f"{self.label} is already in a run (number {self._active.number}); one attached object runs one "
+                    "call at a time: wait for it, or give each thread a pipeline of its own"
+                )
+            refuse_other_caches(self.pipeline, [executor.transformer for executor in self.executors])
+            run = known() or self._new_run(Rules(steps=steps), scheduler, id)
+            run.belongs_to(current_owner())
+            self._active = run
+            if id is not None:
+                self._known[id] = run
+        try:
+            yield run
+        except BaseException as error:
+            if self._active is run:
+                self.fail(type(error).__name__)
+                self._active = None
+            raise
+        if self._active is run:
+            self._active = None
 
-        `read` tells what the call was given; where that shows that a run which began by itself is over, or was left,
-        another one begins.
+    def _new_run(self, rules: Rules, scheduler: Any, id: Hashable = None) -> Run:
+        cfg = self.policy.cfg
+        rules = evolve(rules, mode=cfg.mode, order=cfg.order, declared=self.declared_cfg)
+        run = Run(self, self._runs, self.policy, Observer(scheduler), PlaceState(rules), id)
+        self._runs += 1
+        return run
+
+    def known_run(self, id: Hashable) -> Run | None:
+        """Return the run of this `id` that has begun and is not over."""
+        return self._known.get(id)
+
+    def end(self, id: Hashable) -> bool:
+        """End the run of this `id`, and free what it holds; tell whether there was one.
+
+        Raises:
+            ConcurrentRun: it is going on at this moment.
         """
-        run = self._run
-        if run is not None and run.thread != threading.get_ident():
-            if run.explicit or run.alive():
+        run = self._known.get(id)
+        if run is None:
+            return False
+        if run is self._active:
+            raise ConcurrentRun(f"{self.label}: run {id!r} is going on; leave its `with` first")
+        self._finish(run)
+        return True
+
+    def takes_calls(self) -> bool:
+        """Tell whether a transformer call on this thread is one of a run, and else say so once."""
+        run, owner = self._active, current_owner().number
+        if run is not None and run.state.rules.owner != owner:
+            if run.delimited or run.alive():
                 self._tell(
                     "%s was called from another thread than the run in progress, so it ran uncached; give each thread "
                     "a model of its own, or wait for the run's end"
                 )
-                return None
+                return False
             self.fail("its thread has ended")
-        elif run is not None:
-            if run.failed:
-                return None
-            if not run.clock.heed(read) or run.explicit:
-                return run
-            self._finish(run)
-        if self.steps is not None:
-            run = self._begin(self.steps, explicit=False)
-            run.clock.heed(read)
-            return run
-        if self.scheduler() is None:
+            run = None
+        if run is not None:
+            return not run.failed
+        if self.steps is None and self.scheduler() is None:
             self._tell(
                 "%s was called outside a run, so it ran uncached; use `with cached.run(steps=...)`, or attach with "
                 "num_inference_steps"
             )
-        return None
+        return self.steps is not None
+
+    def place_call(
+        self, component: str, module: nn.Module, context: CallContext | None, read: Read
+    ) -> tuple[Run, Placed] | None:
+        """Return the run that a transformer call on this thread belongs to, and its place; None where it goes uncached.
+
+        Where nobody delimits runs, the call may begin another one.
+        """
+        if not self.takes_calls():
+            return None
+        run = self._active
+        if run is None or not run.delimited:
+            return self._place_open_call(component, module, context, read)
+        placed = run.place(run.observer.observe(run.state, component, module, context, read))
+        return None if placed is None else (run, placed)
+
+    def _place_open_call(
+        self, component: str, module: nn.Module, context: CallContext | None, read: Read
+    ) -> tuple[Run, Placed] | None:
+        run, cfg, owner = self._active, self.policy.cfg, current_owner()
+        rules = Rules(cfg.mode, cfg.order, self.declared_cfg, self.steps, False, owner.number)
+        before = self._between if run is None else run.state
+        if before is None or before.rules != rules:
+            before = PlaceState(rules)
+        call = Observer().observe(before, component, module, context, read)
+        state, placement = place(before, call)
+        if isinstance(placement, Uncached):
+            if run is not None:
+                run.state = state
+                run.uncached[placement.why] += 1
+            else:
+                self._between = state
+                if not state.doubled:  # else the run has said why it was over so soon
+                    self._warn(uncached_calls(self._runs - 1, {placement.why: 1}, self.steps), once=True)
+            return None
+        if run is None or placement.begins == "run":
+            if run is not None:
+                run.new_noise = state.renewed > before.renewed
+            self.end_open_run()
+            refuse_other_caches(None, [executor.transformer for executor in self.executors])
+            run = self._active = self._new_run(rules, None)
+            run.belongs_to(owner)
+        run.state = state
+        run.begin_call(placement)
+        return run, placement
 
     def _tell(self, message: str) -> None:
         """Warn, once for each message."""
@@ -166,195 +285,60 @@ class Session:
 
     def call_ended(self, run: Run) -> None:
         """Take note that a transformer call returned; a run that began by itself ends with its last step."""
-        if not run.explicit and run.clock.finished():
+        if not run.delimited and run.over():
             self._finish(run)
 
     def fail(self, reason: str) -> None:
         """Fail the run in progress and forget all it held; the next one starts afresh."""
-        run = self._run
+        run, self._between = self._active, None
         for executor in self.executors:
             executor.abandon()
         if run is not None:
             run.fail(reason)
-            if not run.explicit:
-                self._run = None
+            self._known.pop(run.id, None)
+            if not run.delimited:
+                self._active = None
 
     def end_open_run(self) -> None:
         """End a run that began by itself and has had fewer calls than steps."""
-        run = self._run
-        if run is not None and not run.explicit:
+        run = self._active
+        if run is not None and not run.delimited:
             self._finish(run)
 
-    @property
-    def current_run(self) -> Run | None:
-        return self._run
+    def end_all(self) -> None:
+        """End every run that is not going on at this moment."""
+        self.end_open_run()
+        for run in [one for one in self._known.values() if one is not self._active]:
+            self._finish(run)
+
+    def all_runs(self) -> list[Run]:
+        """Return the runs that have begun and are not over."""
+        active = [] if self._active is None else [self._active]
+        return [*active, *(run for run in self._known.values() if run is not self._active)]
 
     def in_forward(self) -> bool:
-        return any(executor.conducting() for executor in self.executors)
-
-    def _begin(self, steps: int | None, *, explicit: bool, scheduler: Any = None) -> Run:
-        with self._lock:
-            if self._run is not None and not self._run.explicit:
-                self._finish(self._run)
-            if self._run is not None:
-                raise ConcurrentRun(
-                    f"{self.label} is already in a run (number {self._run.number}); one attached object runs one call "
-                    "at a time: wait for it, or give each thread a pipeline of its own"
-                )
-            if steps is None:
-                scheduler = self.scheduler()
-            clock = Clock(self.policy.cfg, self.declared_cfg, scheduler, steps, self.announced)
-            self._run = Run(self, self._runs, clock, explicit)
-            self._runs += 1
-            return self._run
+        return any(executor.in_forward() for executor in self.executors)
 
     def _finish(self, run: Run) -> None:
-        if self._run is not run:
-            return
-        self._run = None
+        if self._active is run:
+            self._active = None
+            self._between = None if run.delimited else run.state
+        self._known.pop(run.id, None)
         if run.failed:
             return
         run.end()
         if run.plan is None:  # no call came to us
-            if not run.explicit:
+            if not run.delimited:
                 return
-            self.trace.append(RunRecord(run.number, self.policy.name, run.clock.steps))
-        for warning in () if self.watchers else findings(self.trace, run.number, run.plan):
-            self.trace.append(warning)
-            logger.warning("%s: %s", self.label, warning.message)
+            self.trace.append(RunRecord(run.number, run.policy.name, run.state.rules.steps))
+        if not self.watchers:
+            facts = run.facts()
+            for warning in findings(self.trace, facts):
+                self._warn(warning)
 
-
-def check_steps(steps: Any) -> int:
-    """Return a step count that can be one.
-
-    Raises:
-        ValueError: it cannot.
-    """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"the step count of a run: expected a whole number of at least 1, got {steps!r}")
-    return steps
-
-
-class Cached:
-    """The handle of an attached policy; `remove` it, or use it as a context manager.
-
-    Attributes:
-        policy: the policy that is attached, or that `using` has put in its place.
-        trace: what happened, step by step, since attaching.
-    """
-
-    def __init__(self, session: Session, detach: Callable[[], None]) -> None:
-        self._session = session
-        self._detach: Callable[[], None] | None = detach
-
-    @property
-    def policy(self) -> Policy:
-        return self._session.policy
-
-    @property
-    def trace(self) -> Trace:
-        return self._session.trace
-
-    @property
-    def learnt(self) -> Adapter | None:
-        """The adapter that was learned of a model that none knew, ready for `to_yaml`; None before its first call."""
-        found = list(self._session.learnt.values())
-        if not found:
-            return None
-        known = {one.class_name: one.transformer for one in found}
-        return Adapter(found[0].class_name.lower(), known)
-
-    @property
-    def attached(self) -> bool:
-        return self._detach is not None
-
-    def plan(self, num_inference_steps: int | None = None) -> Plan:
-        """Return the plan of a run of so many steps."""
-        return self._session.plan_for(num_inference_steps)
-
-    @contextmanager
-    def run(self, steps: int, scheduler: Any = None) -> Iterator[Cached]:
-        """Delimit a run of `steps` steps on a bare transformer; buffers are freed when it ends.
-
-        `scheduler`, where given, tells the step of each call, and timesteps and sigmas to predictors that go by them.
-
-        Raises:
-            ConcurrentRun: a run is going on; it is not disturbed.
-            NotAttached: the handle was removed.
-        """
-        self._check_attached()
-        with self._session.run(check_steps(steps), scheduler):
-            yield self
-
-    @contextmanager
-    def using(self, policy: Policy) -> Iterator[Cached]:
-        """Go by another policy for the runs inside, without attaching anew: `with cached.using(policy): pipe(...)`.
-
-        Raises:
-            PolicyError: it does not fit the model; the attached one goes on.
-            ConcurrentRun: a run is going on; it is not disturbed.
-            NotAttached: the handle was removed.
-        """
-        self._check_attached()
-        with self._session.using(policy):
-            yield self
-
-    def _check_attached(self) -> None:
-        if not self.attached:
-            raise NotAttached(f"policy {self.policy.name!r} was removed from {self.label}; apply it again")
-
-    def summary(self) -> Summary:
-        """Summarise the last run; prints as a table."""
-        self._session.end_open_run()
-        return summarise(self._session.trace)
-
-    def held_bytes(self) -> int:
-        """Return how many bytes of features are held at this moment; 0 between runs."""
-        run = self._session.current_run
-        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in run.tensors()} if run else {}
-        return sum(storages.values())
-
-    @property
-    def label(self) -> str:
-        """The class name of what the policy is attached to."""
-        return self._session.label
-
-    @contextmanager
-    def watching(self, watch: Callable[[str, str, torch.Tensor], None]) -> Iterator[None]:
-        """Show `watch` what the blocks of every chain added, after each step on which they were computed.
-
-        It is called with the transformer's name, the CFG branch and the residual of `hidden_states`, `(batch, tokens,
-        channels)`, of the chain's first unit; it must not change it.
-        """
-        self._session.watchers.append(watch)
-        try:
-            yield
-        finally:
-            self._session.watchers.remove(watch)
-
-    def remove(self) -> None:
-        """Detach: the model is as it was before. A second call does nothing.
-
-        Raises:
-            StillRunning: called from inside the transformer's forward.
-        """
-        if self._detach is None:
+    def _warn(self, warning: WarningRecord, once: bool = False) -> None:
+        """Record and log a warning; `once` where the run has none of its kind yet."""
+        if once and any(one.code == warning.code for one in self.trace.warnings(run=warning.run)):
             return
-        if self._session.in_forward():
-            raise StillRunning("remove() was called from inside the transformer's forward; call it between steps")
-        self._session.end_open_run()
-        self._session.fail("removed")
-        self._detach()
-        self._detach = None
-
-    def __enter__(self) -> Cached:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if exception[0] is not None:
-            self._session.fail("exception")
-        self.remove()
-
-    def __repr__(self) -> str:
-        state = "attached to" if self.attached else "removed from"
-        return f"<cachedsl policy {self.policy.name} {state} {self._session.label}>"
+        self.trace.append(warning)
+        logger.warning("%s: %s", self.label, warning.message)

@@ -60,10 +60,19 @@ class StepView:
 
 @frozen
 class Setting:
-    """What is known of the run when a meter is made: its step count, None where it is not, and the CFG branch."""
+    """What is known of the run when a meter is made.
+
+    Attributes:
+        num_steps: its step count, None where it is not known.
+        branch: the CFG branch.
+        offset: where in the full schedule its step 0 is.
+        full: how many steps the full schedule has; None where that is not known, and taken for `num_steps`.
+    """
 
     num_steps: int | None = None
     branch: str = ""
+    offset: int = 0
+    full: int | None = None
 
 
 class Meter(Protocol):

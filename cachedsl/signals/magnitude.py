@@ -18,9 +18,15 @@ class MagnitudeMeter:
         assert signal.ratios is not None, "the checks have seen that there are ratios"
         assert setting.num_steps is not None, "a plan with ratios has a step count"
         self._signal = signal
+        self._setting = setting
         self._calibrated = signal.ratios.of(setting.branch)
-        self._ratios = stretch(self._calibrated, setting.num_steps)
+        self._ratios = self._stretched(setting.num_steps)
         self._computed = 0
+
+    def _stretched(self, num_steps: int) -> tuple[float, ...]:
+        """Return the run's ratios: they are of places in the full schedule."""
+        offset = self._setting.offset
+        return stretch(self._calibrated, max(self._setting.full or 0, offset + num_steps))[offset:]
 
     def look(self, view: StepView) -> int:
         return view.step
@@ -36,7 +42,7 @@ class MagnitudeMeter:
         """Do nothing: the step's index is all there is."""
 
     def replan(self, num_steps: int) -> None:
-        self._ratios = stretch(self._calibrated, num_steps)
+        self._ratios = self._stretched(num_steps)
 
     def clear(self) -> None:
         self._computed = 0

@@ -6,13 +6,41 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
+from attrs import evolve
 from diffusers import FlowMatchEulerDiscreteScheduler, HeunDiscreteScheduler, PNDMScheduler
 
 from cachedsl.language.parts import Cfg
-from cachedsl.runtime.clock import CallContext, Clock
 from cachedsl.runtime.errors import CfgMismatch, ClockUnavailable
-from cachedsl.runtime.given import Given
+from cachedsl.runtime.observation import CallContext, CallFingerprint, Placed, PlaceState, Rules
+from cachedsl.runtime.observe import Observer
+from cachedsl.runtime.place import is_over, place
+from cachedsl.runtime.timeline import Timeline
+
+
+class Clock:
+    """Places one call after the other, seen as the executor sees them."""
+
+    def __init__(
+        self, cfg: Cfg, declared: Any, scheduler: Any = None, steps: int | None = None, announced: Any = lambda: None
+    ) -> None:
+        self.observer = Observer(scheduler, announced)
+        self.rules = Rules(cfg.mode, cfg.order, declared, steps)
+        self.state = PlaceState(self.rules)
+
+    def place(
+        self, context: CallContext | None, component: str = "transformer", given: CallFingerprint | None = None
+    ) -> Any:
+        seen = self.observer.observe(self.state, component, None, context, lambda: given)
+        self.state, placed = place(self.state, evolve(seen, owner=0))
+        return placed
+
+    def locate(self, context: CallContext | None, component: str = "transformer") -> Placed:
+        placed = self.place(context, component)
+        assert isinstance(placed, Placed)
+        return placed
+
+    def finished(self) -> bool:
+        return is_over(self.state)
 
 
 def placed(clock: Clock, contexts: list[CallContext | None]) -> list[tuple[int, str]]:
@@ -39,27 +67,29 @@ def test_auto_takes_the_adapters_word_where_the_pipeline_says_nothing(declared: 
     assert placed(Clock(Cfg(), declared), [None, None]) == expected
 
 
-def given(timestep: Any, latent: float = 0.0, text: str = "cond") -> Given:
-    return Given(timestep, ((latent,), torch.tensor([1.0, latent])), (text,))
+def given(timestep: float, latent: float = 0.0, text: str = "cond") -> CallFingerprint:
+    return CallFingerprint(timestep, timestep, (2,), latent, (1.0, latent), (), (("text", text),))
 
 
-def heeded(clock: Clock, calls: list[Given | None]) -> list[tuple[int, str] | None]:
-    """Place calls that are given this; None where one begins another run."""
-    return [None if clock.heed(lambda c=c: c) else placed(clock, [None])[0] for c in calls]  # type: ignore[misc]
+def heeded(clock: Clock, calls: list[CallFingerprint | None]) -> list[tuple[int, str] | None]:
+    """Place calls that are given this, of runs that nobody delimits; None where one begins another run."""
+    clock.state = PlaceState(evolve(clock.rules, delimited=False))
+    found = [clock.place(None, given=call) for call in calls]
+    return [None if turn and one.begins == "run" else (one.step, one.branch) for turn, one in enumerate(found)]
 
 
 BOTH = [(0, "cond"), (0, "uncond"), (1, "cond"), (1, "uncond")]
 
 
 def test_another_timestep_begins_a_step_where_nothing_else_shows_it() -> None:
-    calls: list[Given | None] = [given(t, t) for t in (3, 2, 1)]
+    calls: list[CallFingerprint | None] = [given(t, t) for t in (3, 2, 1)]
     assert heeded(Clock(Cfg(), "separate", steps=3), calls) == [(0, "cond"), (1, "cond"), (2, "cond")]
     assert heeded(Clock(Cfg("separate"), "fused", steps=3), calls) == BOTH[:3], "what the policy says holds"
     assert heeded(Clock(Cfg(), "separate", steps=2), [None] * 4) == BOTH
 
 
 def test_a_timestep_and_latent_that_come_again_are_another_branchs() -> None:
-    calls: list[Given | None] = [given(torch.tensor(t), t, text) for t in (9.0, 5.0) for text in ("cond", "uncond")]
+    calls: list[CallFingerprint | None] = [given(t, t, text) for t in (9.0, 5.0) for text in ("cond", "uncond")]
     assert heeded(Clock(Cfg(), "separate", steps=2), calls) == BOTH
     fused = [(0, "cond_uncond"), (0, "branch_2"), (1, "cond_uncond"), (1, "branch_2")]
     assert heeded(Clock(Cfg(), "fused", steps=2), calls) == fused
@@ -70,13 +100,13 @@ def test_a_timestep_and_latent_that_come_again_are_another_branchs() -> None:
 
 def test_a_timestep_that_comes_again_with_another_latent_is_another_step() -> None:
     """Rounded to bfloat16, or a sampler of second order."""
-    calls: list[Given | None] = [given(9, 0.1), given(9, 0.2), given(5, 0.3), given(5, 0.4), given(1, 0.5)]
+    calls: list[CallFingerprint | None] = [given(9, 0.1), given(9, 0.2), given(5, 0.3), given(5, 0.4), given(1, 0.5)]
     assert heeded(Clock(Cfg(), "separate", steps=5), calls) == [(i, "cond") for i in range(5)]
 
 
 def test_a_call_that_is_repeated_is_a_step_in_which_nothing_moves() -> None:
     assert heeded(Clock(Cfg(), "fused", steps=3), [given(7)] * 3) == [(i, "cond_uncond") for i in range(3)]
-    both: list[Given | None] = [given(7, text="cond"), given(7, text="uncond")]
+    both: list[CallFingerprint | None] = [given(7, text="cond"), given(7, text="uncond")]
     assert heeded(Clock(Cfg(), "separate", steps=2), both * 2) == BOTH
 
 
@@ -90,36 +120,36 @@ def test_a_run_that_was_left_is_over_when_the_timestep_goes_back() -> None:
 
 def test_a_run_that_was_left_after_its_first_call_is_over_when_the_noise_is_another() -> None:
     clock = Clock(Cfg(), "separate", steps=8)
-    other = Given(9, ((7.0,), torch.tensor([-1.0, 0.0])), ("cond",))
+    other = CallFingerprint(9, 9, (2,), 7.0, (-1.0, 0.0), (), (("text", "cond"),))
     assert heeded(clock, [given(9, 0.5), other]) == [(0, "cond"), None]
 
 
 def test_guidance_on_some_steps_only_is_over_with_the_next_runs_first_timestep() -> None:
     clock = Clock(Cfg(), "separate", steps=3)
-    early: list[Given | None] = [given(9, 1), given(9, 1, "uncond"), given(5, 2), given(1, 3)]
+    early: list[CallFingerprint | None] = [given(9, 1), given(9, 1, "uncond"), given(5, 2), given(1, 3)]
     assert heeded(clock, early) == [(0, "cond"), (0, "uncond"), (1, "cond"), (2, "cond")]
-    assert not clock.finished(), "a call without condition might follow"
-    assert heeded(clock, [given(9, 1)]) == [None]
+    assert clock.finished(), "the step before had no call without condition either"
+    again = clock.place(None, given=given(9, 1))
+    assert (again.begins, again.step) == ("run", 0)
 
 
 def test_names_win_over_counting() -> None:
     contexts = [CallContext("cond"), CallContext("uncond"), CallContext("cond"), CallContext("uncond_stg")]
-    assert placed(Clock(Cfg(), "fused"), contexts) == [(0, "cond"), (0, "uncond"), (1, "cond"), (0, "uncond_stg")]
+    assert placed(Clock(Cfg(), "fused"), contexts) == [(0, "cond"), (0, "uncond"), (1, "cond"), (1, "uncond_stg")]
 
 
 def test_the_contexts_index_wins_over_the_schedulers() -> None:
     scheduler = SimpleNamespace(step_index=7, begin_index=None, timesteps=range(20))
     clock = Clock(Cfg(), "separate", scheduler)
     assert placed(clock, [CallContext("cond", 3, 9)]) == [(3, "cond")]
-    assert clock.num_steps(CallContext("cond", 3, 9)) == 9
-    assert clock.num_steps(None) == 20
+    assert clock.locate(CallContext("uncond", 3, 9)).num_steps == 9
+    assert Clock(Cfg(), "separate", scheduler).locate(None).num_steps == 20
 
 
 def test_the_scheduler_is_read_from_its_begin_index() -> None:
     scheduler = SimpleNamespace(step_index=None, begin_index=4, timesteps=range(10))
     clock = Clock(Cfg(), "fused", scheduler)
-    assert clock.num_steps(None) == 6
-    assert placed(clock, [None]) == [(0, "cond_uncond")]
+    assert clock.locate(None) == Placed(0, "cond_uncond", 6, 4, 10, "run", "ordered")
     scheduler.step_index = 5
     assert placed(clock, [None]) == [(1, "cond_uncond")]
 
@@ -166,28 +196,25 @@ def test_where_the_scheduler_is_never_stepped_named_calls_are_counted() -> None:
     clock = Clock(Cfg(), "separate", SimpleNamespace(step_index=None, begin_index=None, timesteps=range(9)))
     contexts = [CallContext("cond"), CallContext("uncond")] * 2
     assert placed(clock, contexts) == [(0, "cond"), (0, "uncond"), (1, "cond"), (1, "uncond")]
-    assert not clock.begins_anew(CallContext("cond"))
+    assert clock.locate(CallContext("cond")).begins == "nothing"
 
 
 def test_a_loop_begins_anew_where_the_index_goes_back_or_timesteps_are_set() -> None:
     scheduler = SimpleNamespace(step_index=None, begin_index=None, timesteps=list(range(1000)))
     clock = Clock(Cfg(), "separate", scheduler)
-    assert not clock.begins_anew(None)
-    assert placed(clock, [None]) == [(0, "cond")]  # a prefill, before set_timesteps
+    assert clock.locate(None) == Placed(0, "cond", 1000, 0, 1000, "run", "ordered")  # a prefill, before set_timesteps
     scheduler.timesteps = [9.0, 5.0, 1.0]
-    assert clock.begins_anew(None)
-    assert (clock.num_steps(None), placed(clock, [None])) == (3, [(0, "cond")])
+    assert clock.locate(None) == Placed(0, "cond", 3, 0, 3, "loop", "ordered")
     scheduler.step_index = 2
     scheduler.timesteps = [9.0, 5.0, 1.0]  # moved to another device on the way, say
-    assert not clock.begins_anew(None)
-    assert placed(clock, [None]) == [(2, "cond")]
+    assert clock.locate(None) == Placed(2, "cond", 3, 0, 3, "nothing", "ordered")
     scheduler.step_index = 0
-    assert clock.begins_anew(None)
-    assert placed(clock, [None, None]) == [(0, "cond"), (0, "uncond")]
+    again = [clock.locate(None), clock.locate(None)]
+    assert [(one.step, one.branch, one.begins) for one in again] == [(0, "cond", "loop"), (0, "uncond", "nothing")]
 
 
 def test_past_its_end_a_table_holds_its_last_value() -> None:
-    clock = Clock(Cfg(), "fused", SimpleNamespace(step_index=9, begin_index=0, timesteps=[3.0, 1.0], sigmas=[1.0, 0.5]))
+    clock = Timeline(SimpleNamespace(step_index=9, begin_index=0, timesteps=[3.0, 1.0], sigmas=[1.0, 0.5]))
     assert clock.position(9, "timestep") == 1.0
     assert clock.mixing(9) == (0.5, 0.5)
 
@@ -195,21 +222,21 @@ def test_past_its_end_a_table_holds_its_last_value() -> None:
 def test_the_pipelines_own_count_holds_where_the_scheduler_stands_still() -> None:
     scheduler = SimpleNamespace(step_index=None, begin_index=None, timesteps=range(2))
     clock = Clock(Cfg(), "separate", scheduler, announced=lambda: 3)
-    for _ in range(2):  # two loops
-        assert clock.num_steps(None) == 2
+    for loop in range(2):
         for step in range(3):
             for name in ("cond", "uncond"):
-                clock.begins_anew(CallContext(name))
-                assert placed(clock, [CallContext(name)]) == [(step, name)]
-                assert clock.recount() == (3 if step else None)
-        assert clock.begins_anew(CallContext("cond"))
-    assert Clock(Cfg(), "separate", scheduler, steps=2, announced=lambda: 3).recount() is None
+                found = clock.locate(CallContext(name))
+                assert (found.step, found.branch, found.num_steps) == (step, name, 3 if step else 2)
+                begins = (step, name) == (0, "cond")
+                assert found.begins == ("nothing" if not begins else "loop" if loop else "run")
+    told = Clock(Cfg(), "separate", scheduler, steps=2, announced=lambda: 3)
+    assert [told.locate(CallContext("cond")).num_steps for _ in range(2)] == [2, 2]
 
 
 @pytest.mark.parametrize("scheduler", [PNDMScheduler(), HeunDiscreteScheduler()])
 def test_steps_at_one_place_have_no_slope_between_them(scheduler: Any) -> None:
     scheduler.set_timesteps(10)
-    clock = Clock(Cfg(), "fused", scheduler)
+    clock = Timeline(scheduler)
     assert clock.position(3, "step") == 3
     with pytest.raises(ClockUnavailable, match=r"steps \d+ and \d+ of this run's \w+ are both at .*; use clock: step"):
         clock.position(0, "timestep")
@@ -218,7 +245,19 @@ def test_steps_at_one_place_have_no_slope_between_them(scheduler: Any) -> None:
 def test_a_sigma_that_stays_zero_behind_the_last_step_is_no_step() -> None:
     scheduler = FlowMatchEulerDiscreteScheduler()
     scheduler.set_timesteps(4)
-    clock = Clock(Cfg(), "fused", scheduler)
+    clock = Timeline(scheduler)
     assert [clock.position(i, "sigma") for i in range(4)] == sorted(
         (clock.position(i, "sigma") for i in range(4)), reverse=True
     )
+
+
+@pytest.mark.parametrize(("announced", "expected"), [(None, (2, 10)), (10, (2, 10)), (9, (1, 9))])
+def test_an_index_that_begins_late_is_the_middle_of_the_schedule_where_the_count_says_so(
+    announced: int | None, expected: tuple[int, int]
+) -> None:
+    scheduler = SimpleNamespace(step_index=None, begin_index=None, timesteps=[float(t) for t in range(10)])
+    clock = Clock(Cfg(), "fused", scheduler, announced=lambda: announced)
+    assert clock.locate(None).step == 0
+    scheduler.step_index = 2
+    found = clock.locate(None)
+    assert (found.step, found.num_steps) == expected

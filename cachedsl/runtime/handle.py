@@ -1,0 +1,187 @@
+"""The handle of an attached policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cachedsl.language.policy import Policy
+from cachedsl.matching.adapter import Adapter
+from cachedsl.plan.ir import Plan
+from cachedsl.runtime.errors import NotAttached, StillRunning
+from cachedsl.summary import Summary, summarise
+from cachedsl.trace import Trace
+
+if TYPE_CHECKING:
+    from cachedsl.runtime.session import Session
+
+
+def check_steps(steps: Any) -> int:
+    """Return a step count that can be one.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"the step count of a run: expected a whole number of at least 1, got {steps!r}")
+    return steps
+
+
+class Cached:
+    """The handle of an attached policy; `remove` it, or use it as a context manager.
+
+    Attributes:
+        policy: the policy that is attached, or that `using` has put in its place.
+        trace: what happened, step by step, since attaching.
+    """
+
+    def __init__(self, session: Session, detach: Callable[[], None]) -> None:
+        self._session = session
+        self._detach: Callable[[], None] | None = detach
+
+    @property
+    def policy(self) -> Policy:
+        return self._session.policy
+
+    @property
+    def trace(self) -> Trace:
+        return self._session.trace
+
+    @property
+    def learnt(self) -> Adapter | None:
+        """The adapter that was learned of a model that none knew, ready for `to_yaml`; None before its first call."""
+        found = list(self._session.learnt.values())
+        if not found:
+            return None
+        known = {one.class_name: one.transformer for one in found}
+        return Adapter(found[0].class_name.lower(), known)
+
+    @property
+    def attached(self) -> bool:
+        return self._detach is not None
+
+    def plan(self, num_inference_steps: int | None = None) -> Plan:
+        """Return the plan of a run of so many steps."""
+        return self._session.plan_for(num_inference_steps)
+
+    @contextmanager
+    def run(
+        self,
+        steps: int | None = None,
+        scheduler: Any = None,
+        id: Hashable = None,
+    ) -> Iterator[Cached]:
+        """Delimit a run of `steps` steps on a bare transformer; buffers are freed when it ends.
+
+        With an `id` of the caller's own, several runs may be under way: each goes on where it was left when its `id`
+        is entered again, under the policy that it began with. It is over with its last step, with `end(id)`, or with an
+        exception inside.
+
+        Args:
+            steps: how many there are; may be left out where a run of this `id` is under way.
+            scheduler: tells the step of each call, and timesteps and sigmas to predictors that go by them.
+            id: any value that can be a key, such as a request's number.
+
+        Raises:
+            ConcurrentRun: a run is going on; it is not disturbed.
+            AlreadyAttached: another cache was switched on since.
+            NotAttached: the handle was removed.
+            ValueError: the step count is none, or another one than the run of this `id` has.
+        """
+        self._check_attached()
+        known = None if id is None else self._session.known_run(id)
+        if known is None or steps is not None:
+            check_steps(steps)
+        if known is not None and steps not in (None, known.state.rules.steps):
+            raise ValueError(
+                f"run {id!r} is under way with {known.state.rules.steps} steps, and was entered again with {steps}; "
+                "end it with end(id), or give each request an id of its own"
+            )
+        with self._session.run(steps, scheduler, id):
+            yield self
+
+    def end(self, id: Hashable) -> bool:
+        """End the run of this `id`, whatever steps it has had, and free what it holds.
+
+        Returns:
+            Whether there was one; it may have ended with its last step.
+
+        Raises:
+            ConcurrentRun: it is going on at this moment.
+        """
+        return self._session.end(id)
+
+    @contextmanager
+    def using(self, policy: Policy) -> Iterator[Cached]:
+        """Go by another policy for the runs inside, without attaching anew: `with cached.using(policy): pipe(...)`.
+
+        Raises:
+            PolicyError: it does not fit the model; the attached one goes on.
+            ConcurrentRun: a run is going on; it is not disturbed.
+            NotAttached: the handle was removed.
+        """
+        self._check_attached()
+        with self._session.using(policy):
+            yield self
+
+    def _check_attached(self) -> None:
+        if not self.attached:
+            raise NotAttached(f"policy {self.policy.name!r} was removed from {self.label}; apply it again")
+
+    def summary(self) -> Summary:
+        """Summarise the last run; prints as a table."""
+        self._session.end_open_run()
+        return summarise(self._session.trace)
+
+    def held_bytes(self) -> int:
+        """Return how many bytes of features are held at this moment, by all runs that are not over."""
+        held = [tensor.untyped_storage() for run in self._session.all_runs() for tensor in run.tensors()]
+        return sum({storage.data_ptr(): storage.nbytes() for storage in held}.values())
+
+    @property
+    def label(self) -> str:
+        """The class name of what the policy is attached to."""
+        return self._session.label
+
+    @contextmanager
+    def watching(self, watch: Callable[[str, str, torch.Tensor], None]) -> Iterator[None]:
+        """Show `watch` what the blocks of every chain added, after each step on which they were computed.
+
+        It is called with the transformer's name, the CFG branch and the residual of `hidden_states`, `(batch, tokens,
+        channels)`, of the chain's first unit; it must not change it.
+        """
+        self._session.watchers.append(watch)
+        try:
+            yield
+        finally:
+            self._session.watchers.remove(watch)
+
+    def remove(self) -> None:
+        """Detach: the model is as it was before. A second call does nothing.
+
+        Raises:
+            StillRunning: called from inside the transformer's forward.
+        """
+        if self._detach is None:
+            return
+        if self._session.in_forward():
+            raise StillRunning("remove() was called from inside the transformer's forward; call it between steps")
+        self._session.end_all()
+        self._session.fail("removed")
+        self._detach()
+        self._detach = None
+
+    def __enter__(self) -> Cached:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if exception[0] is not None:
+            self._session.fail("exception")
+        self.remove()
+
+    def __repr__(self) -> str:
+        state = "attached to" if self.attached else "removed from"
+        return f"<cachedsl policy {self.policy.name} {state} {self._session.label}>"
