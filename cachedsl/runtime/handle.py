@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cachedsl.language.policy import Policy
+from cachedsl.loading import as_policy
 from cachedsl.matching.adapter import Adapter
 from cachedsl.plan.ir import Plan
 from cachedsl.runtime.errors import NotAttached, StillRunning
@@ -115,16 +117,19 @@ class Cached:
         return self._session.end(id)
 
     @contextmanager
-    def using(self, policy: Policy) -> Iterator[Cached]:
-        """Go by another policy for the runs inside, without attaching anew: `with cached.using(policy): pipe(...)`.
+    def using(self, policy: Policy | str | os.PathLike[str]) -> Iterator[Cached]:
+        """Go by another policy for the runs inside, without attaching anew: `with cached.using("f8b0"): pipe(...)`.
+
+        Args:
+            policy: a policy, or what `load_policy` takes: a path, a bundled name or notation.
 
         Raises:
-            PolicyError: it does not fit the model; the attached one goes on.
+            PolicyError: it does not hold, or does not fit the model; the attached one goes on.
             ConcurrentRun: a run is going on; it is not disturbed.
             NotAttached: the handle was removed.
         """
         self._check_attached()
-        with self._session.using(policy):
+        with self._session.using(as_policy(policy)):
             yield self
 
     def _check_attached(self) -> None:
