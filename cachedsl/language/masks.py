@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Literal, get_args
 
 from attrs import NOTHING, frozen
 
-from cachedsl.language.kinds import Kind, ListOf, Misfit, Misfits, Number, Schema, Text, Whole, word
-from cachedsl.language.part import Part, key, keys_of, refused, sets, unknown
+from cachedsl.language.kinds import Kind, ListOf, Number, Schema, Text, Whole, word
+from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.part import Part, key, keys_of, sets
+from cachedsl.language.refusals import refused, unknown
 
 Otherwise = Literal["dynamic", "static"]
 PresetName = Literal["slow", "medium", "fast", "ultra"]

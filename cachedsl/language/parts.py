@@ -6,16 +6,16 @@ writing, completion, the strategies of the property tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
-from attrs import NOTHING, Factory, field, frozen
+from attrs import NOTHING, field, frozen
 
-from cachedsl.language import methods, taps
-from cachedsl.language.kinds import Either, Flag, Key, ListOf, Number, Share, Text, Whole, Word, word
+from cachedsl.language import methods
+from cachedsl.language.kinds import Either, Flag, Key, ListOf, Number, Share, Text, Whole, Word, listed_all, word
 from cachedsl.language.masks import AtMask, BitMask, BudgetMask, EveryMask, Mask, PresetMask, RunsMask
 from cachedsl.language.part import Part, Short, differing, key, part_of, sets, tree_of
-from cachedsl.language.ratios import Ratios, RatiosKind
+from cachedsl.language.ratios import Ratios
+from cachedsl.language.signal import Signal
 from cachedsl.plan.frozen import Frozen
 
 Always = Literal["always"]
@@ -106,102 +106,6 @@ class Accumulated:
         word("on_compute", "never"),
         "The sum begins anew at each computed step; `never`: a budget for the whole run.",
     )
-
-
-def _of_tap(name: str, default: Any) -> Any:
-    return Factory(lambda signal: taps.TAPS[signal.tap].defaults.get(name, default), takes_self=True)
-
-
-def listed_all(names: Iterable[str]) -> str:
-    """Write names one after another, each in back quotes."""
-    return ", ".join(f"`{name}`" for name in names)
-
-
-TAP = Word(choices=taps.TAPS)
-
-
-@frozen
-class Signal:
-    """What is measured; the tap's spec says which parameters it reads, and their defaults.
-
-    Attributes:
-        own: parameters that only this tap has; for taps of other packages.
-    """
-
-    PART: ClassVar[Part] = Part(
-        "reuse.signal",
-        lambda: f"{listed_all(taps.TAPS)}, or a mapping with tap and its parameters",
-        "What is measured.",
-        (sets("tap", TAP),),
-    )
-    tap: str = key(taps.DEFAULT, TAP, "What is looked at.", shown="required", required=True)
-    reference: Literal["last_computed", "previous_step"] = key(
-        _of_tap("reference", "last_computed"),
-        word("last_computed", "previous_step"),
-        "What it is compared with: the tap at the last computed step, or at the step before.",
-        shown="the tap's",
-    )
-    metric: Literal["relative_l1", "relative_l2", "cosine"] = key(
-        "relative_l1", word("relative_l1", "relative_l2", "cosine"), "The distance."
-    )
-    rescale: tuple[float, ...] | None = key(
-        None,
-        ListOf("a list of coefficients, highest degree first", Number(), least=1, most=32),
-        "Coefficients of a polynomial in the measured value, highest degree first; not clamped.",
-    )
-    accumulate: Literal["none", "until_compute", "lifetime"] = key(
-        _of_tap("accumulate", "none"),
-        word("none", "until_compute", "lifetime"),
-        "The threshold bounds the value itself, its sum since the last computed step, or its sum over the run.",
-        shown="the tap's",
-    )
-    stride: int = key(1, Whole(least=1), "Only every k-th channel is compared, and kept.")
-    token_floor: float = key(
-        0.0,
-        Number(least=0),
-        "Only tokens that by themselves moved by more than this (relative L1) count, where there are any.",
-    )
-    exponent: float = key(2.0, Number(least=0, most=8), "Of `filtered_latent`: the power law of the signal's spectrum.")
-    ratios: Ratios | None = key(None, RatiosKind(), "Of `magnitude`: calibrated ratios, one a step.", shown="required")
-    own: Frozen = field(default=Frozen(), converter=Frozen)
-
-    @staticmethod
-    def brought() -> dict[str, Key]:
-        """Return the parameters that taps of other packages bring."""
-        return {name: one for tap in taps.TAPS.values() for name, one in tap.own.items()}
-
-    @property
-    def spec(self) -> taps.Tap:
-        """What the tap is."""
-        return taps.TAPS[self.tap]
-
-    @property
-    def after_front(self) -> bool:
-        """Whether it exists only after the front blocks; else it does before any block runs."""
-        return self.spec.source == "front"
-
-    @property
-    def observes(self) -> bool:
-        """Whether it is looked at on every step, for the next one is compared with it."""
-        observes = self.spec.observes
-        compared = "reference" in self.spec.reads and self.reference == "previous_step"
-        return compared if observes is None else observes
-
-    def said(self) -> dict[str, Any]:
-        """Return the tap, and what it reads and differs from what its name stands for."""
-        differs = differing(tree_of(self), tree_of(Signal(self.tap)))
-        return {"tap": self.tap} | {name: differs[name] for name in self.spec.parameters if name in differs}
-
-    def written(self) -> Any:
-        """Return the tap's name alone where it says all."""
-        said = self.said()
-        return said if len(said) > 1 else self.tap
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Every parameter that the tap reads."""
-        brought = {name: one.default for name, one in self.spec.own.items()}
-        return {name: getattr(self, name) for name in self.spec.reads} | brought | dict(self.own)
 
 
 @frozen

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import attrs
 from attrs import field, frozen
 
-from cachedsl.language.kinds import Const, Key, Kind, Misfit, Misfits, Schema, Text, word
+from cachedsl.language.kinds import Const, Key, Kind, Schema, Text, word
 from cachedsl.language.masks import MASK, Mask
+from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.part import CONVERTER, Part, key, long_form, part_of, short_form, tree_of
 from cachedsl.language.parts import (
     STEPS,

@@ -7,7 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
-from cachedsl.language.kinds import Kind, ListOf, Misfit, Misfits, Number, Schema
+from cachedsl.language.kinds import Kind, ListOf, Number, Schema
+from cachedsl.language.misfit import Misfit, Misfits
 
 ROW = ListOf("a list of numbers above 0, one a step", Number(above=0), least=1)
 

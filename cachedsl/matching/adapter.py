@@ -14,7 +14,8 @@ import attrs
 from attrs import NOTHING, frozen
 
 from cachedsl.language.kinds import Flag, ListOf, Text, Whole
-from cachedsl.language.part import Part, key, keys_of, part_of, refused
+from cachedsl.language.part import Part, key, keys_of, part_of
+from cachedsl.language.refusals import refused
 from cachedsl.matching.errors import AdapterError, UnsupportedModel, without_place
 from cachedsl.matching.kinds import ARGUMENT, LIST, MODULE, Choice, Count, MapOf, named
 from cachedsl.matching.patterns import PATTERNS, Stream

@@ -7,8 +7,9 @@ from typing import Any
 
 from attrs import frozen
 
-from cachedsl.language.kinds import Kind, Misfit, Misfits, Schema, Text, Whole, Word
-from cachedsl.language.part import nearest
+from cachedsl.language.kinds import Kind, Schema, Text, Whole, Word
+from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.refusals import nearest
 from cachedsl.plan.frozen import Frozen
 
 CONTROL = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"

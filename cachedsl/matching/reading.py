@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 from attrs import field, frozen
 
-from cachedsl.language.part import BAD_VALUE
+from cachedsl.language.refusals import BAD_VALUE
 from cachedsl.matching.adapter import Adapter, AdapterError, TransformerAdapter, UnsupportedModel
 from cachedsl.matching.errors import without_place
 from cachedsl.plan.model_shape import ModelShape

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from cachedsl.language.kinds import Misfit, Misfits
+from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.part import part_of
 from cachedsl.matching.adapter import Adapter
 from cachedsl.matching.patterns import PATTERNS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cachedsl.language.kinds import Misfit
+from cachedsl.language.misfit import Misfit
 from cachedsl.text.finding import Rule
 
 RULE = Rule(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cachedsl.language.kinds import Misfit, Misfits
+from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.ratios import RatiosKind
 from cachedsl.rules.shape.beside import beside
 from cachedsl.text.document import read_document

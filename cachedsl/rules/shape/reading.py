@@ -7,9 +7,10 @@ from typing import Any
 
 from cattrs.errors import BaseValidationError
 
-from cachedsl.language.kinds import Misfit, Misfits, Path
 from cachedsl.language.masks import quote_it
-from cachedsl.language.part import CONVERTER, describe, finding_of, misfits, nearest
+from cachedsl.language.misfit import Misfit, Misfits, Path
+from cachedsl.language.part import CONVERTER, misfits
+from cachedsl.language.refusals import describe, finding_of, nearest
 from cachedsl.text.entries import CannotEdit, insert_entry, rename_key, replace_value
 from cachedsl.text.finding import Finding, Fix
 from cachedsl.text.tree import Document, Node

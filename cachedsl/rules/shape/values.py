@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from cachedsl.language.part import OF_VALUES
+from cachedsl.language.refusals import OF_VALUES
 
 RULES = tuple(OF_VALUES.values())
