@@ -23,7 +23,8 @@ NOT_FINITE = Rule(
     "not-finite",
     "shape",
     "a number is not finite",
-    why="No comparison with `.nan` or `.inf` means anything.",
+    why="No comparison with NaN or infinity means anything: in a policy it is an error; measured in a run, the step is "
+    "computed and the run says so.",
     bad="reuse: {threshold: .nan}",
     good="reuse: {threshold: 0.08}",
 )

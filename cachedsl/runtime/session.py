@@ -264,7 +264,7 @@ class Session:
             else:
                 self._between = state
                 if not state.doubled:  # else the run has said why it was over so soon
-                    self._warn(uncached_calls(self._runs - 1, {placement.why: 1}, self.steps), once=True)
+                    self._warn(uncached_calls(self._runs - 1, {placement.why: 1}, self.steps, self.policy), once=True)
             return None
         if run is None or placement.begins == "run":
             if run is not None:

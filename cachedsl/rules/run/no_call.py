@@ -1,0 +1,29 @@
+"""A run calls its transformer."""
+
+from __future__ import annotations
+
+from cachedsl.rules.base import Check, Findings
+from cachedsl.rules.run.facts import RunFacts
+from cachedsl.text.finding import Rule, Span
+
+RULE = Rule(
+    "no-call",
+    "run",
+    "no transformer under the policy was called in the run",
+    severity="warning",
+    why="The run was computed by a model that the policy knows nothing of.",
+    bad="pipe.transformer = other  # while a policy is attached",
+    good="cached.remove(); pipe.transformer = other; policy.apply(pipe)",
+)
+
+
+def check(context: RunFacts) -> Findings:
+    if (context.plan is None or not context.steps) and not context.uncached:
+        yield RULE.finding(
+            "no transformer under the policy was called; if the pipeline was given another one since, remove() the "
+            "handle and apply the policy again",
+            Span(context.policy.name),
+        )
+
+
+CHECKS = (Check(RULE, check),)
