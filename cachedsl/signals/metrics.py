@@ -11,7 +11,7 @@ Metric = Callable[[torch.Tensor, torch.Tensor, Weights], torch.Tensor]
 
 
 def relative_l1(now: torch.Tensor, reference: torch.Tensor, weights: Weights = None) -> torch.Tensor:
-    """Measure `mean|now - reference| / mean|reference|` (LANGUAGE §3).
+    """Measure `mean|now - reference| / mean|reference|`.
 
     Args:
         now: the tap of this step, any shape, float32.
