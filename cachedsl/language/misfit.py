@@ -21,7 +21,7 @@ class Misfit(ValueError):
         hint: the way out.
         key: the key of the mapping at `path` that it is about: unknown, missing, or no name.
         rule: the rule of that code, where it is none of those of every value.
-        beyond_use: whether it is a number that would do, but that no file would say.
+        beyond_use: whether a program may say it, though no file may: a huge number, a name with capitals.
     """
 
     beyond_use = False

@@ -114,7 +114,7 @@ def _reader(kind: Kind, default: Any) -> Callable[[Any, Any, Any], Any]:
             return kind.read(value)
         except (Misfit, Misfits) as error:
             if isinstance(error, Misfit) and error.beyond_use:
-                return type(error.value)(error.value)  # a program may have its reasons for such a number
+                return type(error.value)(error.value)  # a program may have its reasons for such a number or name
             part: Part = type(instance).PART
             place = f"{part.key}.{spelt(attribute.name)}"
             raise refused(type(instance).__name__, place, error, part.error) from None

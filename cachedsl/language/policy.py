@@ -105,7 +105,21 @@ class Origin:
 
 
 EXTENDS = Key(Text("a bundled policy's name or a relative path", least=1), "One parent; see below.", shown="none")
-SLUG = Text("a name of lower-case letters, digits, `-`, `_` and `.`", "^[a-z0-9][a-z0-9._-]*$")
+
+
+@frozen
+class Slug(Text):
+    """A name; a file's is spelt so that it can be typed anywhere, a program's may be any text."""
+
+    def read(self, value: Any) -> str:
+        try:
+            return Text.read(self, value)
+        except Misfit as misfit:
+            misfit.beyond_use = isinstance(value, str)
+            raise
+
+
+SLUG = Slug("a name of lower-case letters, digits, `-`, `_` and `.`", "^[a-z0-9][a-z0-9._-]*$")
 STACK_NAME = Text("the name of a block list, or a glob", "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]+$")
 
 

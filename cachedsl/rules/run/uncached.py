@@ -11,8 +11,8 @@ RULE = Rule(
     "run",
     "calls that belong to no step of the run, which ran uncached",
     severity="warning",
-    why="A call of a callback, of a hook or of another loop must not change what the loop itself returns, so nothing of "
-    "it is kept.",
+    why="A call of a callback, of a hook or of another loop must not change what the loop itself returns, so nothing "
+    "of it is kept.",
     bad="a callback that calls pipe.transformer(...)",
     good="detach for that call, or give it a model of its own",
 )
