@@ -11,7 +11,7 @@ from attrs import evolve
 from cachedsl.machine.events import Action, DropHistory, Event, RunStarted
 from cachedsl.machine.plan import StackPlan, Unit
 from cachedsl.machine.transition import Snapshot, initial, transition
-from cachedsl.policy.parts import Predict
+from cachedsl.policy.parts import ClockName, Predict
 from cachedsl.runtime.features import UnitFeatures
 from cachedsl.signals import BLOCK_INPUT, Meter, Setting, build_meter
 
@@ -24,12 +24,38 @@ class Driver:
         self.snapshot: Snapshot = initial(plan)
         setting = Setting(num_steps, branch)
         self.features = [UnitFeatures(self._predict(unit), self._meter(unit, setting)) for unit in plan.units]
+        self._units = {index: unit for unit in plan.units for index in range(unit.start, unit.stop)}
         self._observed: list[Callable[[Callable[[], torch.Tensor]], None]] = []
         self.feed(RunStarted(num_steps))
 
     def replan(self, plan: StackPlan, num_steps: int) -> None:
         """Go on by the same policy's plan of another step count; what is held stays."""
         self.plan, self.snapshot = plan, evolve(self.snapshot, num_steps=num_steps)
+        self._units = {index: unit for unit in plan.units for index in range(unit.start, unit.stop)}
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing will ever be reused, so that nothing need be held."""
+        return self.plan.policy.reuse.threshold == 0
+
+    @property
+    def needs_probe(self) -> bool:
+        """Whether what the front blocks add is predicted with."""
+        return self.plan.policy.predict.method == "probe_gain" and not self.exact
+
+    @property
+    def shows_modulated_input(self) -> bool:
+        """Whether the first block's modulated input is compared."""
+        return self.plan.signal is not None and self.plan.signal.tap == "modulated_input"
+
+    @property
+    def clock(self) -> ClockName:
+        """What the predictors measure distance in."""
+        return self.plan.policy.predict.clock
+
+    def unit_at(self, index: int) -> Unit | None:
+        """Return the unit that block `index` is in, None where it always runs."""
+        return self._units.get(index)
 
     def _predict(self, unit: Unit) -> Predict:
         """Return how `unit` is predicted; only a middle as a whole pays back what it was off by."""

@@ -13,14 +13,13 @@ from torch import nn
 
 from cachedsl.adapter_model import StackAdapter, TransformerAdapter
 from cachedsl.machine.plan import Plan
-from cachedsl.patterns import PATTERNS
-from cachedsl.runtime.block_io import BlockIO, ChainIO
+from cachedsl.runtime.asking import Asking
 from cachedsl.runtime.clock import Call, CallContext
 from cachedsl.runtime.given import read_given
 from cachedsl.runtime.model_io import first_tensor, read_model_input
 from cachedsl.runtime.objects import restore, specialise
+from cachedsl.runtime.ports import Port, Ports, list_ports, note_loop_writes
 from cachedsl.runtime.stacks import conduct, release
-from cachedsl.runtime.step import StackStep
 from cachedsl.signals import ModelInput
 
 if TYPE_CHECKING:
@@ -31,15 +30,15 @@ if TYPE_CHECKING:
 class StackSlot:
     """One block list of one transformer while a policy is attached."""
 
-    def __init__(self, executor: Executor, path: str, blocks: nn.ModuleList, io: BlockIO) -> None:
+    def __init__(self, executor: Executor, path: str, blocks: nn.ModuleList, ports: tuple[Port, ...]) -> None:
         self.executor = executor
         self.path = path
         self.blocks = blocks
-        self.io = io
+        self.ports = ports
         self._head = self
         self._offset = 0
-        self._chain: BlockIO | ChainIO = io
-        self._step: StackStep | None = None
+        self._chain: Ports = ports
+        self._step: Asking | None = None
         self._pass = 0
         self._last = -1
 
@@ -54,9 +53,7 @@ class StackSlot:
         self._head, self._step = slots[0], None
         self._offset = sum(count for _, count in shape.members[: paths.index(self.path)])
         if self._head is self:
-            counts = [count for _, count in shape.members]
-            parts = list(zip(counts, [slot.io for slot in slots], strict=True))
-            self._chain = ChainIO(parts) if shape.lists else self.io
+            self._chain = tuple(port for slot in slots for port in slot.ports)
             self._pass, self._last = 0, -1
             self._step = self.executor.start_step(self, 0, self._chain)
 
@@ -67,7 +64,6 @@ class StackSlot:
 
     def drop(self) -> None:
         self._step = None
-        self.io.forget_outputs()
 
     def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         return self._head.take(self._offset + index, block, args, kwargs)
@@ -147,8 +143,7 @@ class Executor:
         blocks = self.transformer.get_submodule(path)
         assert isinstance(blocks, nn.ModuleList), "matching has checked the lists"
         label = f"{self.component}.{path}"
-        io = BlockIO(PATTERNS[stack.pattern], stack.names, label, stack.modulated_input, stack.between)
-        return StackSlot(self, path, blocks, io)
+        return StackSlot(self, path, blocks, list_ports(stack, label, len(blocks)))
 
     def attach(self) -> None:
         """Swap the block lists' classes and register the hooks."""
@@ -181,13 +176,13 @@ class Executor:
     def slot(self, path: str) -> StackSlot:
         return next(slot for slot in self.slots if slot.path == path)
 
-    def start_step(self, slot: StackSlot, passage: int, io: BlockIO | ChainIO) -> StackStep:
+    def start_step(self, slot: StackSlot, passage: int, ports: Ports) -> Asking:
         """Begin a step of the stack, or chain of stacks, that `slot` is the head of."""
         assert self._run is not None
         assert self._call is not None
-        return self._run.start_step(self.component, slot.path, passage, self._call, io, self._model_input)
+        return self._run.start_step(self.component, slot.path, passage, self._call, ports, self._model_input)
 
-    def end_step(self, slot: StackSlot, step: StackStep, passage: int) -> None:
+    def end_step(self, slot: StackSlot, step: Asking, passage: int) -> None:
         assert self._run is not None
         assert self._call is not None
         self._run.end_step(self.component, slot.path, passage, self._call, step)
@@ -207,7 +202,7 @@ class Executor:
             self._model_input = read_model_input(module, self._adapter.input, args, kwargs)
         for slot in self.slots:
             if run.number != self._learnt:
-                slot.io.in_place = None
+                note_loop_writes(slot.ports, None)
             slot.begin(run.plan)
         self._learnt = run.number
 

@@ -8,7 +8,7 @@ from attrs import define, evolve, field, frozen
 from cachedsl.patterns import Stream
 from cachedsl.policy.parts import Predict
 from cachedsl.predictors import CopyPredictor, Predictor, build_predictor
-from cachedsl.runtime.block_io import Streams
+from cachedsl.runtime.ports import Streams
 from cachedsl.signals import Meter
 
 

@@ -11,11 +11,11 @@ from attrs import define, evolve, field
 
 from cachedsl.machine.events import Failed, RunEnded
 from cachedsl.machine.plan import Plan
-from cachedsl.runtime.block_io import BlockIO, ChainIO
+from cachedsl.runtime.asking import Asking, StepFacts
 from cachedsl.runtime.clock import Call, CallContext, Clock
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
-from cachedsl.runtime.step import StackStep, StepFacts
+from cachedsl.runtime.ports import Ports
 from cachedsl.signals import ModelInput
 from cachedsl.trace import RunRecord
 
@@ -84,18 +84,18 @@ class Run:
         path: str,
         passage: int,
         call: Call,
-        io: BlockIO | ChainIO,
+        ports: Ports,
         model_input: ModelInput | None = None,
-    ) -> StackStep:
+    ) -> Asking:
         """Begin a step of one stack under its branch's own machine."""
         assert self.plan is not None
         key = (component, path, passage, call.branch)
         if key not in self.drivers:
             self.drivers[key] = Driver(self.plan.stack(component, path), self.num_steps, call.branch)
         driver = self.drivers[key]
-        at = Position(call.step, self.clock.position(call.step, driver.plan.policy.predict.clock))
+        at = Position(call.step, self.clock.position(call.step, driver.clock))
         facts = StepFacts(model_input, lambda: self.clock.mixing(call.step))
-        return StackStep(driver, io, at, self._leader(key, call), facts)
+        return Asking(driver, ports, at, self._leader(key, call), facts)
 
     def forward_ended(self, component: str, call: Call, output: Callable[[], torch.Tensor]) -> None:
         """Let the machines that observed this call take what it returned."""
@@ -103,7 +103,7 @@ class Run:
             if where == component and branch == call.branch:
                 driver.forward_ended(output)
 
-    def end_step(self, component: str, path: str, passage: int, call: Call, step: StackStep) -> None:
+    def end_step(self, component: str, path: str, passage: int, call: Call, step: Asking) -> None:
         """End a step, record it, and let it lead the step's later branches."""
         record = evolve(step.end(self.number, call.branch, passage), loop=self.loop)
         self.session.trace.append(record)
