@@ -11,6 +11,7 @@ from cachedsl.signals.filtered_latent import filtered_latent
 from cachedsl.signals.hidden_states import hidden_states
 from cachedsl.signals.magnitude import MagnitudeMeter
 from cachedsl.signals.modulated_input import modulated_input
+from cachedsl.signals.reduce import Reduction, Sums, read, reducing
 from cachedsl.signals.residual import residual
 from cachedsl.signals.tensor import Tap, TensorMeter
 from cachedsl.signals.transform_rate import TransformRateMeter
@@ -42,4 +43,16 @@ def build_meter(signal: Signal, setting: Setting) -> Meter:
     return METERS[signal.tap](signal, setting)
 
 
-__all__ = ["BLOCK_INPUT", "METERS", "Meter", "ModelInput", "Setting", "StepView", "build_meter"]
+__all__ = [
+    "BLOCK_INPUT",
+    "METERS",
+    "Meter",
+    "ModelInput",
+    "Reduction",
+    "Setting",
+    "StepView",
+    "Sums",
+    "build_meter",
+    "read",
+    "reducing",
+]

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from attrs import frozen
 
+from cachedsl.signals.reduce import Sums, read
+
 
 @frozen
 class ModelInput:
@@ -69,17 +71,21 @@ class Setting:
 class Meter(Protocol):
     """Measures one unit in one branch. The executor calls it as the machine asks; it decides nothing.
 
-    In a step: `look` when the unit is reached, `measure` on an open step, `keep` where the unit was computed and is
-    the new anchor, `observe` when the forward has returned, where the machine asked to observe.
+    In a step: `look` when the unit is reached, `sums` or `measure` on an open step, `keep` where the unit was computed
+    and is the new anchor, `observe` when the forward has returned, where the machine asked to observe.
     """
 
     def look(self, view: StepView) -> Any:
         """Return this step's tap, for the calls that follow."""
         ...
 
+    def sums(self, now: Any) -> Sums | float:
+        """Return what the value of this step's tap is made of; a number where it needs no tensor."""
+        ...
+
     def measure(self, now: Any) -> float:
         """Return the value of this step's tap, a dimensionless number; not finite where it cannot be told."""
-        ...
+        return read([self.sums(now)])[0]
 
     def keep(self, now: Any) -> None:
         """Take this step's tap as that of the last computed step."""
