@@ -31,9 +31,10 @@ from cachedsl.patterns import Stream
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.errors import CannotJoin, SkippedBlock
 from cachedsl.runtime.features import Position
-from cachedsl.runtime.ports import Port, Ports, Streams, chain_label, loop_writes, note_loop_writes
+from cachedsl.runtime.held import Held, added, hold, version_of, worked
+from cachedsl.runtime.ports import Ports, Streams, chain_label, loop_writes, note_loop_writes
 from cachedsl.runtime.settle import compared, step_record
-from cachedsl.runtime.traits import Path
+from cachedsl.runtime.traits import Path, UnitPath
 from cachedsl.signals import Meter, ModelInput, StepView
 from cachedsl.trace import StepRecord, UnitRecord
 
@@ -44,35 +45,6 @@ class StepFacts:
 
     model_input: ModelInput | None = None
     mixing: Callable[[], tuple[float, float]] = lambda: (1.0, 0.0)
-
-
-@frozen
-class Held:
-    """Streams as they entered a block, to be compared with what its unit returns.
-
-    Attributes:
-        port: of the block.
-        given: the tensors that came, and their versions.
-        streams: the same to go by, copies where the blocks may write into them.
-        copied: whether they are copies.
-    """
-
-    port: Port
-    given: Mapping[Stream, tuple[torch.Tensor, int | None]]
-    streams: Streams
-    copied: bool
-
-    def written(self) -> bool:
-        """Tell whether what came was written into since."""
-        return any(_written(now, version, self.streams[name]) for name, (now, version) in self.given.items())
-
-
-def hold(port: Port, streams: Streams, *, exact: bool) -> Held:
-    """Keep what enters a block, copied unless it has been seen that nothing writes into it; never where `exact`."""
-    copied = not exact and port.traits.writes is not False
-    given = {name: (t, version_of(t)) for name, t in streams.items() if t is not None}
-    safe = {name: None if t is None else t.detach().clone() for name, t in streams.items()} if copied else streams
-    return Held(port, given, safe, copied)
 
 
 @define
@@ -138,8 +110,10 @@ class Asking:
         self._last = -1
         self._observing = any(isinstance(action, Observe) for action in driver.feed(StepStarted(at.step, leader)))
 
-    def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Run block `index`, or return what stands in for it, in the block's own output form."""
+    def call_block(
+        self, index: int, block: nn.Module, run: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Run block `index` by `run`, or return what stands in for it, in the block's own output form."""
         if index == 0 and self._driver.shows_modulated_input:
             self._front.modulated = self._ports[0].modulated_input(block, args, kwargs)
         if self._in is not None and index >= self._in.unit.stop:
@@ -151,7 +125,7 @@ class Asking:
             raise self._other_blocks(unit, index)
         if self._in is not None and isinstance(self._in.decision, ReuseUnit):
             return self._stand_in(self._in, index, block, args, kwargs)
-        return self._run(index, block, args, kwargs)
+        return self._run(index, block, run, args, kwargs)
 
     def end(self, run: int, branch: str, passage: int) -> StepRecord:
         """End the step and return what became of it; `passage` counts how often the list was entered before.
@@ -179,9 +153,13 @@ class Asking:
         """Return which blocks the loop called, once the step has ended; None where some were stood in for."""
         if any(record.outcome == "reused" for record in self._records):
             return None
-        units = {index: unit.index for index in self._ran if (unit := self._driver.unit_at(index)) is not None}
-        exits = {unit: index for index, unit in units.items()}
-        return Path(len(self._ran) - len(units), tuple(exits.items()))
+        called: dict[int, list[int]] = {}
+        for index in self._ran:
+            unit = self._driver.unit_at(index)
+            if unit is not None:
+                called.setdefault(unit.index, []).append(index)
+        units = tuple(UnitPath(unit, ran[0], ran[-1], len(ran)) for unit, ran in called.items())
+        return Path(len(self._ran) - sum(unit.blocks for unit in units), units)
 
     def _leave_early(self) -> None:
         """Leave a unit whose last blocks the loop skipped: what the last one that ran returned is the unit's result."""
@@ -250,7 +228,9 @@ class Asking:
         held.port.note_writes(written)
         self._spoilt |= written and not held.copied
 
-    def _run(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def _run(
+        self, index: int, block: nn.Module, run: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
         port, inside = self._ports[index], self._in
         streams = port.read(block, args, kwargs)
         if self._last >= 0 and self._ports[self._last].loop is port.loop:
@@ -260,7 +240,7 @@ class Asking:
         taps_front = self._driver.plan.taps_front
         if index == 0 and taps_front:
             self._front.held = hold(port, {"hidden": streams["hidden"]}, exact=self._exact)
-        output = block(*args, **kwargs)
+        output = run(*args, **kwargs)
         self._ran.append(index)
         after = port.unwrap(block, output)
         if index == self._driver.plan.front - 1 and taps_front:
@@ -342,16 +322,6 @@ class Asking:
             note_loop_writes(self._ports, False)
 
 
-def worked(entry: Streams, added: Mapping[Stream, torch.Tensor]) -> Streams:
-    """Return what entered a unit, with what the loop did to it on the way."""
-    streams = dict(entry)
-    for name, work in added.items():
-        before = entry.get(name)
-        if before is not None and before.shape == work.shape:
-            streams[name] = before + work
-    return streams
-
-
 def check_join(driver: Driver, ports: Ports, entry: torch.Tensor | None, leave: torch.Tensor | None) -> None:
     """Refuse a chain of lists through which `hidden_states` do not go in one shape.
 
@@ -377,31 +347,6 @@ def other_blocks(label: str, unit: Unit, expected: int, at: int) -> SkippedBlock
     )
 
 
-def added(entry: Streams, after: Streams) -> Streams:
-    """Return what was added to every stream, or the stream itself where it did not enter in its shape."""
-    changes: Streams = {}
-    for name, now in after.items():
-        before = entry.get(name)
-        moves = now is not None and before is not None and before.shape == now.shape
-        if now is None:
-            changes[name] = None
-        else:
-            changes[name] = (now - before).detach() if moves else now.detach().clone()  # type: ignore[operator]
-    return changes
-
-
-def version_of(tensor: torch.Tensor) -> int | None:
-    """Return what goes up with every write into `tensor`; None in inference mode, which does not count them."""
-    return None if tensor.is_inference() else tensor._version
-
-
 def decided(actions: tuple[Action, ...]) -> ComputeUnit | ReuseUnit:
     """Return the machine's decision over a unit."""
     return next(action for action in actions if isinstance(action, (ComputeUnit, ReuseUnit)))
-
-
-def _written(now: torch.Tensor, version: int | None, before: torch.Tensor | None) -> bool:
-    """Tell whether a tensor was written into since it had `version`; without one, by `before`, where it is a copy."""
-    if version is not None:
-        return version != now._version
-    return before is not now and before is not None and not torch.equal(now, before)

@@ -13,11 +13,20 @@ from cachedsl.machine.plan import StackPlan, Unit
 from cachedsl.machine.transition import Snapshot, initial, transition
 from cachedsl.policy.parts import ClockName, Predict
 from cachedsl.runtime.features import UnitFeatures
+from cachedsl.runtime.traits import Path
 from cachedsl.signals import BLOCK_INPUT, Meter, Setting, build_meter
 
 
 class Driver:
-    """Feeds events to the machine of one (stack, CFG branch) and carries out what concerns its memory."""
+    """Feeds events to the machine of one (stack, CFG branch) and carries out what concerns its memory.
+
+    Attributes:
+        plan: the stack's.
+        snapshot: what the machine knows.
+        features: what each unit keeps.
+        path: which blocks the loop called when they were asked one by one; None before that.
+        signature: of the call at that time, see `decide.signature`.
+    """
 
     def __init__(self, plan: StackPlan, num_steps: int | None, branch: str = "") -> None:
         self.plan = plan
@@ -25,6 +34,8 @@ class Driver:
         setting = Setting(num_steps, branch)
         self.features = [UnitFeatures(self._predict(unit), self._meter(unit, setting)) for unit in plan.units]
         self._units = {index: unit for unit in plan.units for index in range(unit.start, unit.stop)}
+        self.path: Path | None = None
+        self.signature: object = None
         self._observed: list[Callable[[Callable[[], torch.Tensor]], None]] = []
         self.feed(RunStarted(num_steps))
 
@@ -47,6 +58,22 @@ class Driver:
     def shows_modulated_input(self) -> bool:
         """Whether the first block's modulated input is compared."""
         return self.plan.signal is not None and self.plan.signal.tap == "modulated_input"
+
+    @property
+    def known_before_call(self) -> bool:
+        """Whether the signal goes by nothing that is inside the forward."""
+        signal = self.plan.signal
+        return signal is None or self.plan.taps_model or signal.ratios is not None
+
+    @property
+    def can_try(self) -> bool:
+        """Whether a step can be run as a reused one before it is known to be one: predicting it leaves no trace."""
+        return not self.needs_probe and not self.plan.policy.predict.repay
+
+    @property
+    def is_span(self) -> bool:
+        """Whether the stack has one unit, its middle as a whole, or none."""
+        return all(unit.kind == "middle" for unit in self.plan.units)
 
     @property
     def clock(self) -> ClockName:
@@ -83,6 +110,10 @@ class Driver:
             for features in self.features:
                 features.clear()
         return actions
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take back what was told since `snapshot`, which turned out not to happen; what is held stays as it is."""
+        self.snapshot = snapshot
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that this machine's units hold."""

@@ -14,6 +14,7 @@ from typing import Any
 
 _BASE = "_cachedsl_base"
 _HANDLE = "_cachedsl_handle"
+_SHARED = "_cachedsl_shared"
 
 
 def specialise(target: object, namespace: dict[str, Any], clean: Callable[[Any], Any] | None = None) -> None:
@@ -67,9 +68,13 @@ def base_class(target: object) -> type:
 def set_handle(target: object, handle: object) -> None:
     """Keep `handle` with a specialised object, for as long as it is specialised."""
     assert is_specialised(target)
-    setattr(type(target), _HANDLE, handle)
+    if _SHARED in type(target).__dict__:  # the class is not the object's alone
+        target.__dict__[_HANDLE] = handle
+    else:
+        setattr(type(target), _HANDLE, handle)
 
 
 def get_handle(target: object) -> Any:
     """Return what `set_handle` kept, or None."""
-    return type(target).__dict__.get(_HANDLE)
+    own = target.__dict__ if _SHARED in type(target).__dict__ else type(target).__dict__
+    return own.get(_HANDLE)

@@ -61,6 +61,30 @@ class Declared:
 
 
 @define(eq=False)
+class Modulation:
+    """How a block's modulated input is had: an argument of the block, or what a module makes of some.
+
+    Attributes:
+        module: None for the argument itself.
+        arguments: of the module, each with the name and position of the block's own.
+        output: which of the module's outputs, where there are several.
+    """
+
+    module: Any
+    arguments: tuple[tuple[str, str, int], ...]
+    output: int | None
+
+    def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        given: dict[str, Any] = {}
+        for to, name, place in self.arguments:
+            given[to] = kwargs[name] if name in kwargs else args[place] if place < len(args) else None
+        if self.module is None:
+            return given[""]
+        value: Any = self.module(**given)
+        return value if self.output is None else value[self.output]
+
+
+@define(eq=False)
 class Port:
     """The I/O of one block, as the adapter declares it, checked against what comes.
 
@@ -133,6 +157,15 @@ class Port:
         if not isinstance(value, torch.Tensor):
             raise self._mismatch(block, "has a tensor for `modulated_input`", _describe(value))
         return value
+
+    def modulation(self, block: Any) -> Modulation:
+        """Return how the modulated input is had, in constants for a graph, once `modulated_input` has gone well."""
+        spec, places = self.declared.modulated, _places(block)
+        assert spec is not None, "checked when the policy was applied"
+        names = {"": spec.argument} if spec.argument is not None else spec.arguments
+        arguments = tuple((to, name, places.get(name, _NOWHERE)) for to, name in names.items())
+        module = None if spec.argument is not None else _unwrapped(block).get_submodule(spec.module)
+        return Modulation(module, arguments, spec.output)
 
     def _argument(self, name: str, block: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if name in kwargs:

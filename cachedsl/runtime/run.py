@@ -11,12 +11,10 @@ from attrs import define, evolve, field
 
 from cachedsl.machine.events import Failed, RunEnded
 from cachedsl.machine.plan import Plan
-from cachedsl.runtime.asking import Asking, StepFacts
 from cachedsl.runtime.clock import Call, CallContext, Clock
+from cachedsl.runtime.decide import Step
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
-from cachedsl.runtime.ports import Ports
-from cachedsl.signals import ModelInput
 from cachedsl.trace import RunRecord
 
 if TYPE_CHECKING:
@@ -79,23 +77,16 @@ class Run:
             driver.replan(self.plan.stack(component, path), steps)
 
     def start_step(
-        self,
-        component: str,
-        path: str,
-        passage: int,
-        call: Call,
-        ports: Ports,
-        model_input: ModelInput | None = None,
-    ) -> Asking:
-        """Begin a step of one stack under its branch's own machine."""
+        self, component: str, path: str, passage: int, call: Call
+    ) -> tuple[Driver, Position, Outcome | None]:
+        """Return the machine of one stack in one branch, where the step is, and what became of its first branch."""
         assert self.plan is not None
         key = (component, path, passage, call.branch)
         if key not in self.drivers:
             self.drivers[key] = Driver(self.plan.stack(component, path), self.num_steps, call.branch)
         driver = self.drivers[key]
         at = Position(call.step, self.clock.position(call.step, driver.clock))
-        facts = StepFacts(model_input, lambda: self.clock.mixing(call.step))
-        return Asking(driver, ports, at, self._leader(key, call), facts)
+        return driver, at, self._leader(key, call)
 
     def forward_ended(self, component: str, call: Call, output: Callable[[], torch.Tensor]) -> None:
         """Let the machines that observed this call take what it returned."""
@@ -103,15 +94,17 @@ class Run:
             if where == component and branch == call.branch:
                 driver.forward_ended(output)
 
-    def end_step(self, component: str, path: str, passage: int, call: Call, step: Asking) -> None:
-        """End a step, record it, and let it lead the step's later branches."""
+    def end_step(self, component: str, path: str, passage: int, call: Call, step: Step) -> Driver:
+        """End a step, record it, and let it lead the step's later branches; returns its machine."""
         record = evolve(step.end(self.number, call.branch, passage), loop=self.loop)
         self.session.trace.append(record)
-        self._show(self.drivers[component, path, passage, call.branch], component, call)
+        driver = self.drivers[component, path, passage, call.branch]
+        self._show(driver, component, call)
         leader = self._leaders.get((component, path, passage))
         if leader is None or leader[0].step != call.step:
             verdict: Outcome = "reuse" if record.outcome == "reused" else "compute"
             self._leaders[component, path, passage] = (call, verdict)
+        return driver
 
     def _show(self, driver: Driver, component: str, call: Call) -> None:
         residual = driver.features[0].residuals.get("hidden") if driver.features else None

@@ -44,15 +44,27 @@ class LoopTraits:
 
 
 @frozen
+class UnitPath:
+    """Which blocks of a unit the loop called: from the first to the last of them, and how many."""
+
+    unit: int
+    first: int
+    last: int
+    blocks: int
+
+
+@frozen
 class Path:
     """Which blocks of a list, or of a chain of lists, the loop called on a computed step.
 
     Attributes:
         outside: how many of those that are in no unit.
-        exits: the last one of each unit, by the unit's index.
-        passes: how often the loop went through the list.
+        units: those that it reached.
     """
 
     outside: int = 0
-    exits: tuple[tuple[int, int], ...] = field(default=(), converter=tuple[tuple[int, int], ...])
-    passes: int = 1
+    units: tuple[UnitPath, ...] = field(default=(), converter=tuple[UnitPath, ...])
+
+    @property
+    def blocks(self) -> int:
+        return self.outside + sum(unit.blocks for unit in self.units)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
-from attrs import frozen
+from attrs import define, frozen
 
 from cachedsl.signals.reduce import Sums, read
 
@@ -26,9 +26,9 @@ class ModelInput:
     axes: tuple[int, ...] | None = None
 
 
-@frozen
+@define(eq=False)
 class StepView:
-    """What a step has shown when a unit is reached.
+    """What a step has shown when a unit is reached; not frozen, for dynamo cannot make what is.
 
     Attributes:
         step: the run's step index.
