@@ -57,6 +57,7 @@ class Gate:
     keeper: Keeper
     context: CallContext | None = None
     _inside: set[int] = field(factory=set)
+    _hooks: dict[int, Any] = field(factory=dict)
     _lock: Any = field(factory=threading.RLock)
 
     @_skipped  # type: ignore[untyped-decorator]
@@ -65,15 +66,25 @@ class Gate:
         return threading.get_ident() in self._inside
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
+    def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
+        thread = threading.get_ident()
         if compiled:  # a graph has no thread of its own, so nobody else may run it meanwhile
             self._lock.acquire()
-        self._inside.add(threading.get_ident())
+        self._inside.add(thread)
         try:
-            return self.keeper.begin(args, kwargs, compiled)
+            cached = self.keeper.begin(args, kwargs, compiled)
         except BaseException:
             self.leave(compiled)
             raise
+        if cached and not compiled:  # so that other forward hooks see the step ended
+            self._hooks[thread] = module.register_forward_hook(self._after, prepend=True)
+        return cached
+
+    def _after(self, module: nn.Module, args: Any, output: Any) -> None:
+        hook = self._hooks.pop(threading.get_ident(), None)
+        if hook is not None:
+            hook.remove()
+            self.keeper.end(output)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def traceable(self) -> bool:
@@ -96,11 +107,14 @@ class Gate:
         self.keeper.failed()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def end(self, output: Any) -> bool:
-        return self.keeper.end(output)
+    def end(self, output: Any, compiled: bool) -> bool:
+        return not compiled or self.keeper.end(output)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def leave(self, compiled: bool) -> None:
+        hook = self._hooks.pop(threading.get_ident(), None)
+        if hook is not None:
+            hook.remove()
         self._inside.discard(threading.get_ident())
         if compiled:
             self._lock.release()
@@ -135,7 +149,7 @@ def _body(base: Any) -> dict[str, Any]:
             if gate is None or gate.inside():
                 return original(self, *args, **kwargs)
             compiled = _is_compiled(self)
-            cached = gate.begin(args, kwargs, compiled)
+            cached = gate.begin(self, args, kwargs, compiled)
             try:
                 if not cached:
                     return original(self, *args, **kwargs)
@@ -152,7 +166,7 @@ def _body(base: Any) -> dict[str, Any]:
                             continue
                         gate.failed()
                         raise
-                    if gate.end(output):
+                    if gate.end(output, compiled):
                         return output
             finally:
                 gate.leave(compiled)
