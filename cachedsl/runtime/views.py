@@ -102,6 +102,8 @@ class Site:
         index: in the list, or in the chain of lists.
         arguments: name and position of the argument that carries each input stream.
         hidden: the place of `hidden` among the outputs.
+        routes: of each output stream, name and position of the argument that it comes by, the latter -1 where it
+            comes by none, and its place in `STREAMS`.
         sources: of each output stream, its place among the inputs, or -1.
         streams: of each output stream, its place in `STREAMS`.
         before: of each input stream, its place among the outputs of the block before, or -1.
@@ -118,6 +120,7 @@ class Site:
     span: Span
     index: int
     arguments: tuple[tuple[str, int], ...]
+    routes: tuple[tuple[str, int, int], ...]
     hidden: int
     sources: tuple[int, ...]
     streams: tuple[int, ...]
@@ -183,10 +186,25 @@ def go_on(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """Answer a later block of a unit."""
     span = site.span
     if span.reuse:
-        return _reused(site, _take(site, args, kwargs))
+        plain = site.strays is None and not site.ends
+        return _hand_on(site, args, kwargs) if plain else _reused(site, _take(site, args, kwargs))
     if span.last >= 0 and site.applies:
         _note_work(site, _take(site, args, kwargs))
     return _ran(site, run(*args, **kwargs))
+
+
+def _hand_on(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return what a block takes in its own form: what most blocks of a reused unit do, so it is short."""
+    parts = []
+    for (name, place, stream), dtype in zip(site.routes, site.dtypes, strict=True):
+        if place < 0:
+            part = site.span.values[stream]
+        else:
+            part = kwargs[name] if name in kwargs else args[place] if place < len(args) else None
+        if part is not None and part.dtype is not dtype:
+            part = None if dtype is None else part.to(dtype)
+        parts.append(part)
+    return tuple(parts) if site.is_tuple else parts[0]
 
 
 def early(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -354,13 +372,19 @@ def _site(span: Span, ports: Ports, blocks: Sequence[nn.Module], index: int, sta
     port, form = ports[index], ports[index].traits.form
     inputs, outputs = port.declared.pattern.inputs, port.declared.pattern.outputs
     returned: tuple[Stream, ...] = () if index == 0 else ports[index - 1].declared.pattern.outputs
+    arguments, streams = port.arguments(blocks[index]), _places(outputs, STREAMS)
+    routes = [
+        (*(arguments[at] if at >= 0 else ("", -1)), stream)
+        for at, stream in zip(_places(outputs, inputs), streams, strict=True)
+    ]
     return Site(
         span,
         index,
-        port.arguments(blocks[index]),
+        arguments,
+        tuple(routes),
         outputs.index("hidden"),
         _places(outputs, inputs),
-        _places(outputs, STREAMS),
+        streams,
         _places(inputs, returned),
         _places(outputs, ports[start].declared.pattern.inputs),
         port.applies_between,

@@ -18,12 +18,18 @@ class ModelInput:
     Attributes:
         latent: the noisy latent, `(batch, channels, [frames,] height, width)` or `(batch, tokens, channels)`.
         grid: of tokens, the height and width that they come from, where the adapter tells.
+        find_grid: finds `grid` out, in its place.
         axes: which of the latent's axes are places, where the adapter tells; else all after the first two.
     """
 
     latent: torch.Tensor
     grid: tuple[int, int] | None = None
     axes: tuple[int, ...] | None = None
+    find_grid: Callable[[], tuple[int, int] | None] | None = None
+
+    def on_grid(self) -> tuple[int, int] | None:
+        """Return `grid`, looked up only now where that waits for the device."""
+        return self.grid if self.find_grid is None else self.find_grid()
 
 
 @define(eq=False)
