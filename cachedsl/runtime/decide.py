@@ -10,13 +10,13 @@ from attrs import define, field
 from torch import nn
 
 from cachedsl.runtime.asking import Asking, StepFacts
+from cachedsl.runtime.chains import Chain, build
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
 from cachedsl.runtime.given import TIMESTEPS
 from cachedsl.runtime.ports import Ports
 from cachedsl.runtime.traits import Path
 from cachedsl.runtime.viewed import Viewed
-from cachedsl.runtime.views import Chain, build
 from cachedsl.signals import Sums, read
 
 Step = Asking | Viewed

@@ -23,12 +23,13 @@ from cachedsl.machine.events import (
 from cachedsl.machine.plan import Unit
 from cachedsl.patterns import Stream
 from cachedsl.runtime.asking import StepFacts, check_join, decided, other_blocks
+from cachedsl.runtime.chains import Chain
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Changes, Position, UnitFeatures
 from cachedsl.runtime.ports import Parts, Ports, chain_label, loop_writes
 from cachedsl.runtime.settle import compared, step_record
 from cachedsl.runtime.traits import Path
-from cachedsl.runtime.views import STREAMS, Chain, Site, Span, changes
+from cachedsl.runtime.views import STREAMS, Site, Span, changes
 from cachedsl.signals import StepView, Sums, read
 from cachedsl.trace import StepRecord, UnitRecord
 
