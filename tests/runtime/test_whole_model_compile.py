@@ -53,7 +53,7 @@ KINDS = {
     "mask": (policy(steps=BitMask("110100", "static"), back=1, predict=Predict("taylor", 1)), 2),
     "foca": (policy(front=0, span="joined", predict=Predict("foca"), most=2), 2),
     "magnitude": (policy(0.1, signal=Signal("magnitude", accumulate="until_compute", ratios=RATIOS)), 2),
-    "residual": (policy(0.12, span="joined"), 2),
+    "residual": (policy(0.5, span="joined", most=2), 2),
 }
 
 
