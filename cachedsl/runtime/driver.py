@@ -8,16 +8,26 @@ from typing import Any
 import torch
 from attrs import evolve
 
+from cachedsl.language.parts import ClockName
 from cachedsl.machine.events import Action, DropHistory, Event, RunStarted
 from cachedsl.machine.snapshot import Snapshot, initial
 from cachedsl.machine.transition import transition
 from cachedsl.plan.ir import PredictPlan, StackPlan, Unit
 from cachedsl.runtime.features import UnitFeatures
+from cachedsl.runtime.traits import Path
 from cachedsl.signals import Meter, Setting, build_meter
 
 
 class Driver:
-    """Feeds events to the machine of one (stack, CFG branch) and carries out what concerns its memory."""
+    """Feeds events to the machine of one (stack, CFG branch) and carries out what concerns its memory.
+
+    Attributes:
+        plan: the stack's.
+        snapshot: what the machine knows.
+        features: what each unit keeps.
+        path: which blocks the loop called when they were asked one by one; None before that.
+        signature: of the call at that time, see `decide.signature`.
+    """
 
     def __init__(
         self,
@@ -31,15 +41,59 @@ class Driver:
         self.snapshot: Snapshot = initial(plan)
         setting = Setting(num_steps, branch, offset, full)
         self.features = [UnitFeatures(self._predict(unit), self._meter(unit, setting)) for unit in plan.units]
+        self._units = _units_by_block(plan)
+        self.path: Path | None = None
+        self.signature: object = None
         self._observed: list[Callable[[Callable[[], torch.Tensor]], None]] = []
         self.feed(RunStarted(num_steps))
 
     def replan(self, plan: StackPlan, num_steps: int) -> None:
         """Go on by the same policy's plan of another step count; what is held stays."""
         self.plan, self.snapshot = plan, self.snapshot._replace(num_steps=num_steps)
+        self._units = _units_by_block(plan)
         for features in self.features:
             if features.meter is not None:
                 features.meter.replan(num_steps)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing will ever be reused, so that nothing need be held."""
+        return self.plan.rules.exact
+
+    @property
+    def needs_probe(self) -> bool:
+        """Whether what the front blocks add is predicted with."""
+        return self.plan.rules.predict.taps_front and not self.exact
+
+    @property
+    def shows_modulated_input(self) -> bool:
+        """Whether the first block's modulated input is compared."""
+        return self.plan.signal is not None and self.plan.signal.source == "modulated_input"
+
+    @property
+    def known_before_call(self) -> bool:
+        """Whether the signal goes by nothing that is inside the forward."""
+        signal = self.plan.signal
+        return signal is None or signal.source in ("schedule", "model_input")
+
+    @property
+    def can_try(self) -> bool:
+        """Whether a step can be run as a reused one before it is known to be one: predicting it leaves no trace."""
+        return not self.needs_probe and not self.plan.rules.predict.repay
+
+    @property
+    def is_span(self) -> bool:
+        """Whether the stack has one unit, its middle as a whole, or none."""
+        return all(unit.kind == "middle" for unit in self.plan.units)
+
+    @property
+    def clock(self) -> ClockName:
+        """What the predictors measure distance in."""
+        return self.plan.rules.predict.clock
+
+    def unit_at(self, index: int) -> Unit | None:
+        """Return the unit that block `index` is in, None where it always runs."""
+        return self._units.get(index)
 
     def _predict(self, unit: Unit) -> PredictPlan:
         """Return how `unit` is predicted; only a middle as a whole pays back what it was off by."""
@@ -68,6 +122,14 @@ class Driver:
                 features.clear()
         return actions
 
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take back what was told since `snapshot`, which turned out not to happen; what is held stays as it is."""
+        self.snapshot = snapshot
+
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that this machine's units hold."""
         return tuple(t for features in self.features for t in features.tensors())
+
+
+def _units_by_block(plan: StackPlan) -> dict[int, Unit]:
+    return {index: unit for unit in plan.units for index in range(unit.start, unit.stop)}

@@ -1,87 +1,36 @@
-"""Drive one transformer: its forward begins and ends the step, its block lists ask what to do with each block."""
+"""Drive one transformer: a call begins and ends the step of every block list, and chooses what the lists hand out."""
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from cachedsl.matching.adapter import StackAdapter, TransformerAdapter
-from cachedsl.matching.patterns import PATTERNS
-from cachedsl.plan.ir import Plan
-from cachedsl.runtime.block_io import BlockIO, ChainIO
+from cachedsl.runtime import gate, twins
+from cachedsl.runtime.asking import Asking, StepFacts
+from cachedsl.runtime.decide import Step, decide, signature
 from cachedsl.runtime.fingerprint import read_fingerprint
-from cachedsl.runtime.intercept import intercept
-from cachedsl.runtime.listen import CacheContextListener
+from cachedsl.runtime.gate import Gate
 from cachedsl.runtime.model_io import first_tensor, read_model_input
-from cachedsl.runtime.objects import restore
 from cachedsl.runtime.observation import Placed
-from cachedsl.runtime.origin import origin_of_call
-from cachedsl.runtime.step import StackStep
-from cachedsl.signals import ModelInput
+from cachedsl.runtime.ports import list_ports, note_loop_writes
+from cachedsl.runtime.slots import StackSlot
+from cachedsl.runtime.twins import View
+from cachedsl.runtime.viewed import Viewed
+from cachedsl.signals import ModelInput, read
 
 if TYPE_CHECKING:
     from cachedsl.runtime.run import Run
     from cachedsl.runtime.session import Session
 
+logger = logging.getLogger("cachedsl")
 
-class StackSlot:
-    """One block list of one transformer while a policy is attached."""
-
-    def __init__(self, executor: Executor, path: str, blocks: nn.ModuleList, io: BlockIO) -> None:
-        self.executor = executor
-        self.path = path
-        self.blocks = blocks
-        self.io = io
-        self._head = self
-        self._offset = 0
-        self._chain: BlockIO | ChainIO = io
-        self._step: StackStep | None = None
-        self._pass = 0
-        self._last = -1
-
-    def conducting(self) -> bool:
-        return self.executor.conducting()
-
-    def begin(self, plan: Plan) -> None:
-        """Start the list's first pass of this forward, or hand its calls to the head of the chain that it is in."""
-        shape = plan.stack(self.executor.component, self.path).shape
-        paths = [path for path, _ in shape.members]
-        slots = [self.executor.slot(path) for path in paths]
-        self._head, self._step = slots[0], None
-        self._offset = sum(count for _, count in shape.members[: paths.index(self.path)])
-        if self._head is self:
-            counts = [count for _, count in shape.members]
-            parts = list(zip(counts, [slot.io for slot in slots], strict=True))
-            self._chain = ChainIO(parts) if shape.lists else self.io
-            self._pass, self._last = 0, -1
-            self._step = self.executor.start_step(self, 0, self._chain)
-
-    def end(self) -> None:
-        if self._step is not None:
-            self.executor.end_step(self, self._step, self._pass)
-        self.drop()
-
-    def drop(self) -> None:
-        self._step = None
-        self.io.forget_outputs()
-
-    def call_block(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        return self._head.take(self._offset + index, block, args, kwargs)
-
-    def take(self, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Answer one call of the model's loop; a chain that is entered again has one machine per pass."""
-        if index <= self._last and self._step is not None:
-            self.executor.end_step(self, self._step, self._pass)
-            self._pass += 1
-            self._step = self.executor.start_step(self, self._pass, self._chain)
-        self._last = index
-        if self._step is None:
-            return block(*args, **kwargs)
-        return self._step.call_block(index, block, args, kwargs)
+_GRAPHS = 64
+"""How many graphs of one forward dynamo may keep: one for each kind of step, plan and model that is in use."""
 
 
 class Executor:
@@ -92,126 +41,190 @@ class Executor:
         component: the pipeline's name of the transformer.
         transformer: the model.
         adapter: what its block lists are called and how their blocks take and return streams.
-        listener: hears what the pipeline says of its calls, where somebody has listened already.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        component: str,
-        transformer: nn.Module,
-        adapter: TransformerAdapter,
-        listener: CacheContextListener | None = None,
-    ) -> None:
+    def __init__(self, session: Session, component: str, transformer: nn.Module, adapter: TransformerAdapter) -> None:
         self.session = session
         self.component = component
         self.transformer = transformer
         self.slots = [self._slot(path, stack) for path, stack in adapter.stacks.items()]
         self._adapter = adapter
-        self._model_input: ModelInput | None = None
-        self.listener = listener or CacheContextListener()
+        self._gate: Gate | None = None
+        self._facts = StepFacts()
+        self._signature: object = None
         self._run: Run | None = None
         self._call: Placed | None = None
         self._thread: int | None = None
-        self._nested = 0
+        self._nested: list[tuple[StackSlot, View | None]] = []
+        self._depth = 0
+        self._compiled = False
+        self._can_trace = True
         self._learnt = -1
-        self._handles: list[Any] = []
+        self._told = False
 
     def _slot(self, path: str, stack: StackAdapter) -> StackSlot:
         blocks = self.transformer.get_submodule(path)
         assert isinstance(blocks, nn.ModuleList), "matching has checked the lists"
-        label = f"{self.component}.{path}"
-        io = BlockIO(PATTERNS[stack.pattern], stack.names, label, stack.modulated_input, stack.between)
-        return StackSlot(self, path, blocks, io)
+        return StackSlot(self, path, blocks, list_ports(stack, f"{self.component}.{path}", len(blocks)))
 
-    def attach(self) -> None:
-        """Swap the block lists' classes and register the hooks."""
-        self._handles = [
-            self.transformer.register_forward_pre_hook(self.before_forward, prepend=True, with_kwargs=True),
-            self.transformer.register_forward_hook(self._after, always_call=True),
-        ]
+    def attach(self, at: Gate | None = None) -> None:
+        """Swap the classes of the block lists and of the transformer; `at` is a gate that is there already."""
         for slot in self.slots:
-            intercept(slot.blocks, slot)
-        self.listener.listen(self.transformer, self._without_hooks)
+            twins.adopt(slot.blocks)
+        self._gate = at or Gate(self)
+        self._gate.keeper = self
+        if at is None:
+            gate.install(self.transformer, self._gate)
 
     def detach(self) -> None:
         """Put everything back as it was."""
-        restore(self.transformer)
+        gate.remove(self.transformer)
         for slot in self.slots:
-            restore(slot.blocks)
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-
-    def conducting(self) -> bool:
-        return self.in_forward() and not self._nested
+            twins.release(slot.blocks)
 
     def in_forward(self) -> bool:
+        """Tell whether the calling thread is inside a forward that is part of a run."""
         return self._run is not None and self._thread == threading.get_ident()
 
     def abandon(self) -> None:
         """Forget the forward that an exception left."""
-        self._run = self._call = self._thread = self._model_input = None
-        self._nested = 0
+        self._forget()
         for slot in self.slots:
             slot.drop()
+
+    def _forget(self) -> None:
+        self._run = self._call = self._thread = None
+        self._nested, self._depth = [], 0
+        self._facts = StepFacts()
 
     def slot(self, path: str) -> StackSlot:
         return next(slot for slot in self.slots if slot.path == path)
 
-    def start_step(self, slot: StackSlot, passage: int, io: BlockIO | ChainIO) -> StackStep:
+    def start_step(self, slot: StackSlot, passage: int) -> Step:
         """Begin a step of the stack, or chain of stacks, that `slot` is the head of."""
         assert self._run is not None
         assert self._call is not None
-        return self._run.start_step(self.component, slot.path, passage, self._call, io, self._model_input)
+        driver, at, leader = self._run.start_step(self.component, slot.path, passage, self._call)
+        if passage:
+            return Asking(driver, slot.views.ports, at, leader, self._facts)
+        self._tell(slot.views.can_view(driver) and not driver.needs_probe)
+        return slot.views.step(driver, slot.real_blocks(), at, leader, self._facts, self._signature, self._compiled)
 
-    def end_step(self, slot: StackSlot, step: StackStep, passage: int) -> None:
+    def end_step(self, slot: StackSlot, step: Step, passage: int) -> None:
         assert self._run is not None
         assert self._call is not None
-        self._run.end_step(self.component, slot.path, passage, self._call, step)
+        driver = self._run.end_step(self.component, slot.path, passage, self._call, step)
+        if not passage:
+            slot.views.learn(driver, step, self._signature)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def before_forward(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        """Begin a step of every list; the hook that goes before the transformer's forward."""
-        if self.in_forward():
-            assert self._run is not None
-            if origin_of_call(module) == "nested":  # a hook inside this forward calls it again, which runs uncached
-                self._nested += 1
-                self._run.uncached["nested"] += 1
-                return
-            self.session.fail("interrupted")  # the last forward of this thread was left by a KeyboardInterrupt
-        found = self.session.place_call(
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
+        """Begin a step of every list; False where the call is not part of a run."""
+        if self.in_forward():  # the last forward of this thread was left without a word
+            self.session.fail("interrupted")
+        found = self._place(args, kwargs)
+        if found is None:
+            return False
+        run, call = found
+        self._run, self._call, self._thread, self._compiled = run, call, threading.get_ident(), compiled
+        try:
+            self._begin(run, call, args, kwargs)
+        except BaseException:
+            self.session.fail("exception at the beginning of a step")
+            raise
+        return True
+
+    def _place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Run, Placed] | None:
+        assert self._gate is not None, "calls come through it"
+        module = self.transformer
+        return self.session.place_call(
             self.component,
             module,
-            self.listener.context,
+            self._gate.context,
             lambda: read_fingerprint(module, self._adapter.input.latent, args, kwargs),
         )
-        if found is None:
-            return
-        run, call = found
-        self._run, self._call, self._thread = run, call, threading.get_ident()
-        assert run.plan is not None, "the first call has compiled it"
-        if any(stack.taps_model for stack in run.plan.stacks):
-            self._model_input = read_model_input(module, self._adapter.input, args, kwargs)
-        for slot in self.slots:
-            if run.number != self._learnt:
-                slot.io.in_place = None
-            slot.begin(run.plan)
-        self._learnt = run.number
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _after(self, module: nn.Module, args: Any, output: Any) -> None:
+    def begin_nested(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Let a call pass uncached that something inside the transformer's own call makes, a hook or a callback."""
         if not self.in_forward():
+            self._place(args, kwargs)  # which takes note of it
             return
-        if self._nested:
-            self._nested -= 1
+        assert self._run is not None
+        self._run.uncached["nested"] += 1
+        self._depth += 1
+        if self._depth == 1:
+            self._nested = [(slot, twins.handed_out(slot.blocks)) for slot in self.slots]
+            for slot in self.slots:
+                twins.hand_out(slot.blocks, None)
+
+    def end_nested(self) -> None:
+        """Hand out again what the call around it was given."""
+        if not self.in_forward() or not self._depth:
             return
+        self._depth -= 1
+        if not self._depth:
+            for slot, view in self._nested:
+                twins.hand_out(slot.blocks, view)
+            self._nested = []
+
+    def _begin(self, run: Run, call: Placed, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        plan = run.plan
+        assert plan is not None, "the first call has compiled it"
+        shown: ModelInput | None = None
+        if any(stack.taps_model for stack in plan.stacks):
+            shown = read_model_input(self.transformer, self._adapter.input, args, kwargs)
+        self._facts = StepFacts(shown, lambda: run.timeline.mixing(call.step))
+        self._signature = signature(args, kwargs)
+        if run.number > self._learnt:  # a new run, and not one that goes on
+            if not self._compiled:
+                for slot in self.slots:
+                    note_loop_writes(slot.ports, None)
+            self._learnt = run.number
+        if self._compiled and torch._dynamo.config.recompile_limit < _GRAPHS:
+            torch._dynamo.config.recompile_limit = _GRAPHS
+        steps = [slot.begin(plan) for slot in self.slots]
+        decide([step for step in steps if isinstance(step, Viewed)], inside=not self.traceable())
+        for slot in self.slots:
+            slot.hand_out()
+
+    def traceable(self) -> bool:
+        """Tell whether the call may be compiled: every list is in a view, and what is open can be tried."""
+        steps = [slot.step for slot in self.slots if slot.step is not None]
+        seen = all(isinstance(step, Viewed) and step.can_trace() for step in steps)
+        return self._compiled and self._can_trace and seen
+
+    def leave_alone(self) -> None:
+        """Take note that the forward cannot be compiled with twins in it, because its loop asks for their class."""
+        self._can_trace = False
+        self._tell(False)
+        for slot in self.slots:
+            if isinstance(slot.step, Viewed):
+                slot.step.prepare(inside=True)
+
+    def _tell(self, can_trace: bool) -> None:
+        if can_trace or self._told or not self._compiled:
+            return
+        self._told = True
+        logger.warning(
+            "%s.%s is compiled as a whole, but what its policy does with its blocks cannot be in one graph, so it runs "
+            "uncompiled; compile the blocks instead: compile_repeated_blocks()",
+            self.session.label,
+            self.component,
+        )
+
+    def failed(self) -> None:
+        """Fail the run: the forward was left by an exception."""
+        if self.in_forward():
+            self.session.fail("exception in the transformer")
+
+    def end(self, output: Any) -> bool:
+        """End the step; False where a step that was tried must be computed after all."""
+        if not self.in_forward():
+            return True
         run = self._run
         assert run is not None
-        if output is None:  # the hook is called on an exception too, and then there is no output
-            self.session.fail("exception in the transformer")
-            return
         try:
+            if not self._settle():
+                return False
             for slot in self.slots:
                 slot.end()
             assert self._call is not None, "set with the run"
@@ -219,14 +232,19 @@ class Executor:
         except BaseException:
             self.session.fail("exception at the end of a step")
             raise
-        self._run = self._call = self._thread = self._model_input = None
+        self._forget()
         self.session.call_ended(run)
+        return True
 
-    def _without_hooks(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Return a module's state without the two hooks, for copies and pickles."""
-        ours = {handle.id for handle in self._handles}
-        cleaned = dict(state)
-        for key, value in state.items():
-            if key.startswith(("_forward_hooks", "_forward_pre_hooks")):
-                cleaned[key] = type(value)((k, v) for k, v in value.items() if k not in ours)
-        return cleaned
+    def _settle(self) -> bool:
+        """Decide the steps that were tried, in order; what comes after one that must be computed is tried again."""
+        if not self.traceable():
+            return True
+        viewed = [slot.step for slot in self.slots if isinstance(slot.step, Viewed)]
+        tried = [step for step in viewed if step.trying]
+        for step, value in zip(tried, read([step.sums() for step in tried]), strict=True):
+            if not step.settle_open(value):
+                for other in viewed:
+                    other.again()
+                return False
+        return True

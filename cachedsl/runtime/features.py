@@ -9,7 +9,7 @@ from cachedsl.language.parts import Predict
 from cachedsl.matching.patterns import Stream
 from cachedsl.plan.ir import PredictPlan
 from cachedsl.predictors import CopyPredictor, Predictor, build_predictor
-from cachedsl.runtime.block_io import Streams
+from cachedsl.runtime.ports import Streams
 from cachedsl.signals import Meter
 
 
@@ -19,6 +19,19 @@ class Position:
 
     step: int
     clock: float
+
+
+@frozen
+class Changes:
+    """What a computed unit did to its streams.
+
+    Attributes:
+        moved: what was added to a stream that goes in and comes out with one shape, or its output.
+        made: the other streams as they came out.
+    """
+
+    moved: dict[Stream, torch.Tensor]
+    made: Streams
 
 
 @define
@@ -56,43 +69,62 @@ class UnitFeatures:
             probe: what the front blocks added.
             exit_index: the last block of the unit that the model's loop called.
         """
+        self.keep(at, _shapes(entry), changes(entry, exit, self.predict.target), probe, exit_index)
+
+    def keep(
+        self,
+        at: Position,
+        shapes: dict[Stream, torch.Size | None],
+        found: Changes,
+        probe: torch.Tensor | None,
+        exit_index: int,
+    ) -> None:
+        """Keep what `store` keeps, where it is known what the unit changed; `shapes` are those that entered."""
         self.exit_index = exit_index
         self.last_step = at.step
-        self.shapes = _shapes(entry)
-        self.values = {}
-        for stream, after in exit.items():
-            before = entry.get(stream)
-            if after is None or before is None or before.shape != after.shape:
-                self.residuals.pop(stream, None)
-                self.values[stream] = None if after is None else after.detach().clone()
-                continue
+        self.shapes = shapes
+        self.values = found.made
+        for stream in found.made:
+            self.residuals.pop(stream, None)
+        for stream, value in found.moved.items():
             if stream not in self.residuals:
                 self.residuals[stream] = self._predictor(stream)
-            value = (after - before).detach() if self.predict.target == "residual" else after.detach().clone()
             self.newest[stream] = value
             predictor = self.residuals[stream]
-            if predictor.needs_probe:
-                assert probe is not None, "the step taps the front for a predictor that goes by it"
-                predictor.see(probe)
+            _show(predictor, probe)
             predictor.update(value, at.clock)
+
+    def predicted(self, at: Position, probe: torch.Tensor | None = None) -> dict[Stream, torch.Tensor]:
+        """Return what every stream with a predictor is expected to have been changed by, or its output, at `at`."""
+        horizon = self.predict.horizon
+        far = horizon is not None and at.step - self.last_step > horizon
+        found = {}
+        for stream, predictor in self.residuals.items():
+            _show(predictor, probe)
+            if far:
+                predictor.copied(self.newest[stream], at.clock)
+            found[stream] = self.newest[stream] if far else predictor.predict(at.clock)
+        return found
 
     def approximate(self, at: Position, entry: Streams, probe: torch.Tensor | None = None) -> Streams:
         """Return the streams that the unit would return at `at`: entry plus predicted residual, or predicted output."""
         # copies, for the next block may write into what it gets
         streams: Streams = {stream: None if value is None else value.clone() for stream, value in self.values.items()}
-        horizon = self.predict.horizon
-        far = horizon is not None and at.step - self.last_step > horizon
-        for stream, predictor in self.residuals.items():
+        for stream, predicted in self.predicted(at, probe).items():
             before = entry[stream]
             assert before is not None, "a stream with a residual had an entry, and shapes are checked"
-            if predictor.needs_probe:
-                assert probe is not None, "the step taps the front for a predictor that goes by it"
-                predictor.see(probe)
-            if far:
-                predictor.copied(self.newest[stream], at.clock)
-            predicted = self.newest[stream] if far else predictor.predict(at.clock)
-            streams[stream] = before + predicted if self.predict.target == "residual" else predicted.clone()
+            streams[stream] = before + predicted if self.adds else predicted.clone()
         return streams
+
+    @property
+    def adds(self) -> bool:
+        """Whether what is predicted is added to what enters the unit; else it is what leaves it."""
+        return self.predict.target == "residual"
+
+    @property
+    def distrusted(self) -> bool:
+        """Whether what is held must not be reused."""
+        return "hidden" in self.shapes and self.shapes["hidden"] is None
 
     def distrust(self) -> None:
         """Let the next step count as one whose shapes have changed, so that what is held is not reused."""
@@ -127,6 +159,24 @@ class UnitFeatures:
         held += [v for streams in self.inner.values() for v in streams.values() if v is not None]
         held += () if self.meter is None else self.meter.tensors()
         return tuple({id(tensor): tensor for tensor in held}.values())
+
+
+def changes(entry: Streams, exit: Streams, target: str) -> Changes:
+    """Compare what entered a unit with what left it; `target` says what of a moved stream is predicted."""
+    found = Changes({}, {})
+    for stream, after in exit.items():
+        before = entry.get(stream)
+        if after is None or before is None or before.shape != after.shape:
+            found.made[stream] = None if after is None else after.detach().clone()
+        else:
+            found.moved[stream] = (after - before).detach() if target == "residual" else after.detach().clone()
+    return found
+
+
+def _show(predictor: Predictor, probe: torch.Tensor | None) -> None:
+    if predictor.needs_probe:
+        assert probe is not None, "the step taps the front for a predictor that goes by it"
+        predictor.see(probe)
 
 
 def _shapes(streams: Streams) -> dict[Stream, torch.Size | None]:

@@ -31,8 +31,8 @@ def read_model_input(
             f"{type(module).__name__}: the adapter says that `{adapter.latent}` is the noisy latent, but the call has "
             f"{'none' if latent is None else f'a {type(latent).__name__}'}; correct `input` in the adapter"
         )
-    grid = _grid(given.get(adapter.positions), latent) if adapter.positions else None
-    return ModelInput(latent, grid, adapter.axes)
+    positions = given.get(adapter.positions) if adapter.positions else None
+    return ModelInput(latent, None, adapter.axes, lambda: _grid(positions, latent))
 
 
 def _grid(positions: Any, latent: torch.Tensor) -> tuple[int, int] | None:

@@ -60,10 +60,6 @@ def subclass_object(
     object.__setattr__(target, "__class__", subclass)
 
 
-specialise: Any = subclass_object
-"""Under its old name for `stacks.conduct`, which nothing calls any more."""
-
-
 def restore(target: object) -> None:
     """Give `target` back the class that it had before `subclass_object`."""
     if is_subclassed(target):
@@ -129,6 +125,7 @@ def _subclass(base: Any, namespace: Namespace) -> type:
         "__doc__": base.__doc__,
         "__reduce_ex__": __reduce_ex__,
         _BASE: base,
+        _STATE: None,
         **namespace(base),
     }
     metaclass: Any = type(base)

@@ -53,7 +53,7 @@ def _code(function: Any) -> CodeType | None:
 def origin_of_call(
     module: nn.Module, pipeline: Any = None, callbacks: frozenset[CodeType] = frozenset(), whole: CodeType | None = None
 ) -> Origin:
-    """Tell who is about to call `module`, from inside its forward pre-hook.
+    """Tell who is about to call `module`, before its own `_call_impl` runs.
 
     Args:
         module: the transformer.
@@ -61,22 +61,19 @@ def origin_of_call(
         callbacks: the code of what the pipeline's user gave it to call.
         whole: the code of the pipeline's call as a whole; what is around it does not matter.
     """
-    own = 0
     for frame in _frames():
         code = frame.f_code
         if code in _outermost:
             return "loop"
         if code is _MODULE_CALL and frame.f_locals.get("self") is module:
-            own += 1
-            if own > 1:
-                return "nested"
-        elif code in callbacks:
+            return "nested"
+        if code in callbacks:
             return "callback"
-        elif pipeline is not None and code is whole:
+        if pipeline is not None and code is whole:
             if frame.f_locals.get("self") is pipeline:
                 return "loop"
             return "pipeline"
-        elif pipeline is not None and code.co_name == "__call__" and _is_another_pipeline(frame, pipeline):
+        if pipeline is not None and code.co_name == "__call__" and _is_another_pipeline(frame, pipeline):
             return "pipeline"
     return "loop"
 

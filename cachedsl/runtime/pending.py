@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import torch
 from torch import nn
 
 from cachedsl.matching.adapter import UnsupportedModel, stack_shape
 from cachedsl.plan.model_shape import ModelShape
+from cachedsl.runtime import gate
 from cachedsl.runtime.executor import Executor
+from cachedsl.runtime.gate import Gate
 from cachedsl.runtime.learn import learn
-from cachedsl.runtime.listen import CacheContextListener
-from cachedsl.runtime.objects import get_handle, restore, set_handle
+from cachedsl.runtime.objects import get_handle, set_handle
 from cachedsl.runtime.session import Session
 
 logger = logging.getLogger("cachedsl")
@@ -34,27 +34,26 @@ class Pending:
         self._component = component
         self._transformer = transformer
         self._alone = alone
-        self._listener = CacheContextListener()
-        self._hook: Any = None
+        self._gate: Gate | None = Gate(self)
 
     def attach(self) -> None:
-        """Register the hook; the model's class is its own from now on, as under an executor."""
-        self._hook = self._transformer.register_forward_pre_hook(self._first_call, prepend=True, with_kwargs=True)
-        self._listener.listen(self._transformer, self._without_hook)
+        """Stand behind the transformer's gate, as an executor does later."""
+        assert self._gate is not None, "it attaches once"
+        gate.install(self._transformer, self._gate)
 
     def detach(self) -> None:
         """Put everything back as it was; does nothing once the model is learned."""
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
-            restore(self._transformer)
+        if self._gate is not None:
+            gate.remove(self._transformer)
+            self._gate = None
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _first_call(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        if not self._session.takes_calls():
-            return
-        handle = get_handle(module)
-        self.detach()
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
+        """Learn the model by its first call in a run, and hand the gate over to its executor."""
+        own = self._gate
+        if own is None or not self._session.takes_calls():
+            return False
+        module, handle = self._transformer, get_handle(self._transformer)
+        gate.remove(module)
         try:
             learnt = learn(module, args, kwargs)
             shapes = [
@@ -65,23 +64,36 @@ class Pending:
         except BaseException as error:
             if isinstance(error, UnsupportedModel) and not self._alone:
                 logger.warning("%s.%s runs uncached: %s", self._session.label, self._component, error)
-                return
-            self.attach()
+                self._gate = None
+                return False
+            gate.install(module, own)
             set_handle(module, handle)
             self._session.fail("could not be learned")
             raise
         logger.info("%s.%s: learned from its first call:\n%s", self._session.label, self._component, learnt.report())
-        executor = Executor(self._session, self._component, module, learnt.transformer, self._listener)
-        executor.attach()
+        executor = Executor(self._session, self._component, module, learnt.transformer)
+        gate.install(module, own)
         set_handle(module, handle)
+        executor.attach(own)
+        self._gate = None
         self._session.executors.append(executor)
         self._session.learnt[self._component] = learnt
-        executor.before_forward(module, args, kwargs)
+        return executor.begin(args, kwargs, compiled)
 
-    def _without_hook(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Return a module's state without the hook, for copies and pickles."""
-        cleaned = dict(state)
-        for key, value in state.items():
-            if key.startswith("_forward_pre_hooks") and self._hook is not None:
-                cleaned[key] = type(value)((k, v) for k, v in value.items() if k != self._hook.id)
-        return cleaned
+    def traceable(self) -> bool:
+        return False
+
+    def leave_alone(self) -> None:
+        """Do nothing: what it lets through is as it was."""
+
+    def end(self, output: Any) -> bool:
+        return True
+
+    def failed(self) -> None:
+        """Do nothing: no call that it let through is part of a run."""
+
+    def begin_nested(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Do nothing: neither that call nor the one around it is part of a run."""
+
+    def end_nested(self) -> None:
+        """Do nothing, likewise."""

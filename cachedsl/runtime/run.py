@@ -13,17 +13,15 @@ from attrs import define, evolve, field
 from cachedsl.language.policy import Policy
 from cachedsl.machine.events import Failed, RunEnded
 from cachedsl.plan.ir import Plan
-from cachedsl.runtime.block_io import BlockIO, ChainIO
+from cachedsl.runtime.decide import Step
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
 from cachedsl.runtime.observation import Observation, Placed, PlaceState
 from cachedsl.runtime.observe import Observer
 from cachedsl.runtime.owner import Owner
 from cachedsl.runtime.place import is_over, place
-from cachedsl.runtime.step import StackStep, StepFacts
 from cachedsl.runtime.timeline import Timeline
 from cachedsl.runtime.watch import RunFacts
-from cachedsl.signals import ModelInput
 from cachedsl.trace import RunRecord
 
 if TYPE_CHECKING:
@@ -126,24 +124,17 @@ class Run:
             driver.replan(self.plan.stack(component, path), placed.num_steps)
 
     def start_step(
-        self,
-        component: str,
-        path: str,
-        passage: int,
-        call: Placed,
-        io: BlockIO | ChainIO,
-        model_input: ModelInput | None = None,
-    ) -> StackStep:
-        """Begin a step of one stack under its branch's own machine."""
+        self, component: str, path: str, passage: int, call: Placed
+    ) -> tuple[Driver, Position, Outcome | None]:
+        """Return the machine of one stack in one branch, where the step is, and what became of its first branch."""
         assert self.plan is not None
         key = (component, path, passage, call.branch)
         if key not in self.drivers:
             stack = self.plan.stack(component, path)
             self.drivers[key] = Driver(stack, self.num_steps, call.branch, self.timeline.offset, self._full)
         driver = self.drivers[key]
-        at = Position(call.step, self.timeline.position(call.step, driver.plan.rules.predict.clock))
-        facts = StepFacts(model_input, lambda: self.timeline.mixing(call.step))
-        return StackStep(driver, io, at, self._leader(key, call), facts)
+        at = Position(call.step, self.timeline.position(call.step, driver.clock))
+        return driver, at, self._leader(key, call)
 
     def forward_ended(self, component: str, call: Placed, output: Callable[[], torch.Tensor]) -> None:
         """Let the machines that observed this call take what it returned."""
@@ -151,15 +142,17 @@ class Run:
             if where == component and branch == call.branch:
                 driver.forward_ended(output)
 
-    def end_step(self, component: str, path: str, passage: int, call: Placed, step: StackStep) -> None:
-        """End a step, record it, and let it lead the step's later branches."""
+    def end_step(self, component: str, path: str, passage: int, call: Placed, step: Step) -> Driver:
+        """End a step, record it, and let it lead the step's later branches; returns its machine."""
         record = evolve(step.end(self.number, call.branch, passage), loop=self.loop)
         self.session.trace.append(record)
-        self._show(self.drivers[component, path, passage, call.branch], component, call)
+        driver = self.drivers[component, path, passage, call.branch]
+        self._show(driver, component, call)
         leader = self._leaders.get((component, path, passage))
         if leader is None or leader[0].step != call.step:
             verdict: Outcome = "reuse" if record.outcome == "reused" else "compute"
             self._leaders[component, path, passage] = (call, verdict)
+        return driver
 
     def _show(self, driver: Driver, component: str, call: Placed) -> None:
         residual = driver.features[0].residuals.get("hidden") if driver.features else None

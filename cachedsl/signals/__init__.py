@@ -11,7 +11,8 @@ from cachedsl.language.parts import Signal
 from cachedsl.language.taps import TAPS
 from cachedsl.plan.frozen import thaw
 from cachedsl.plan.ir import SignalPlan
-from cachedsl.signals.base import Meter, ModelInput, Setting, StepView
+from cachedsl.signals.base import Meter, ModelInput, Setting, StepView, sums_of
+from cachedsl.signals.reduce import Reduction, Sums, read, reducing
 from cachedsl.signals.tensor import TensorMeter
 
 
@@ -40,4 +41,16 @@ def _implementation(tap: str) -> Any:
     return resolve_name(TAPS[tap].meter)
 
 
-__all__ = ["Meter", "ModelInput", "Setting", "StepView", "build_meter", "signal_of"]
+__all__ = [
+    "Meter",
+    "ModelInput",
+    "Reduction",
+    "Setting",
+    "StepView",
+    "Sums",
+    "build_meter",
+    "read",
+    "reducing",
+    "signal_of",
+    "sums_of",
+]

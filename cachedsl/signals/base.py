@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
-from attrs import frozen
+from attrs import define, frozen
+
+from cachedsl.signals.reduce import Sums, read
 
 
 @frozen
@@ -16,17 +18,23 @@ class ModelInput:
     Attributes:
         latent: the noisy latent, `(batch, channels, [frames,] height, width)` or `(batch, tokens, channels)`.
         grid: of tokens, the height and width that they come from, where the adapter tells.
+        find_grid: finds `grid` out, in its place.
         axes: which of the latent's axes are places, where the adapter tells; else all after the first two.
     """
 
     latent: torch.Tensor
     grid: tuple[int, int] | None = None
     axes: tuple[int, ...] | None = None
+    find_grid: Callable[[], tuple[int, int] | None] | None = None
+
+    def on_grid(self) -> tuple[int, int] | None:
+        """Return `grid`, looked up only now where that waits for the device."""
+        return self.grid if self.find_grid is None else self.find_grid()
 
 
-@frozen
+@define(eq=False)
 class StepView:
-    """What a step has shown when a unit is reached.
+    """What a step has shown when a unit is reached; not frozen, for dynamo cannot make what is.
 
     Attributes:
         step: the run's step index.
@@ -78,17 +86,21 @@ class Setting:
 class Meter(Protocol):
     """Measures one unit in one branch. The executor calls it as the machine asks; it decides nothing.
 
-    In a step: `look` when the unit is reached, `measure` on an open step, `keep` where the unit was computed and is
-    the new anchor, `observe` when the forward has returned, where the machine asked to observe.
+    In a step: `look` when the unit is reached, `sums` or `measure` on an open step, `keep` where the unit was computed
+    and is the new anchor, `observe` when the forward has returned, where the machine asked to observe.
     """
 
     def look(self, view: StepView) -> Any:
         """Return this step's tap, for the calls that follow."""
         ...
 
+    def sums(self, now: Any) -> Sums | float:
+        """Return what the value of this step's tap is made of; a number where it needs no tensor."""
+        ...
+
     def measure(self, now: Any) -> float:
         """Return the value of this step's tap, a dimensionless number; not finite where it cannot be told."""
-        ...
+        return read([self.sums(now)])[0]
 
     def keep(self, now: Any) -> None:
         """Take this step's tap as that of the last computed step."""
@@ -109,6 +121,11 @@ class Meter(Protocol):
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that is held, for the accounting of memory."""
         ...
+
+
+def sums_of(meter: Meter, now: Any) -> Sums | float:
+    """Return what a value is made of; a meter of another package may only have `measure`, and gives the value."""
+    return meter.sums(now) if hasattr(meter, "sums") else meter.measure(now)
 
 
 def polynomial(coefficients: tuple[float, ...] | None, value: float) -> float:

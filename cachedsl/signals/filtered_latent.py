@@ -48,11 +48,12 @@ def _on_grid(model_input: ModelInput) -> tuple[torch.Tensor, tuple[int, ...], in
     if latent.ndim > 3:
         axes = model_input.axes or tuple(range(2, latent.ndim))
         return latent, axes, next((axis for axis in range(1, latent.ndim) if axis not in axes), -1)
-    if model_input.grid is None:
+    grid = model_input.on_grid()
+    if grid is None:
         raise NoGrid(
             f"reuse.signal: filtered_latent needs places, but the model takes tokens {tuple(latent.shape)} and its "
             "adapter does not say on which grid; let the adapter name the argument with their positions (`input: "
             "{positions: ...}`), or take another signal"
         )
-    height, width = model_input.grid
+    height, width = grid
     return latent.reshape(latent.shape[0], height, width, -1), (1, 2), -1

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 
 from cachedsl.language.parts import Signal
-from cachedsl.signals.base import Setting, StepView, polynomial
+from cachedsl.signals.base import Meter, Setting, StepView, polynomial
 
 
-class MagnitudeMeter:
+class MagnitudeMeter(Meter):
     """`|1 - product of the ratios since the last computed step|`: by how much its residual is off in magnitude."""
 
     def __init__(self, signal: Signal, setting: Setting) -> None:
@@ -31,7 +31,7 @@ class MagnitudeMeter:
     def look(self, view: StepView) -> int:
         return view.step
 
-    def measure(self, now: int) -> float:
+    def sums(self, now: int) -> float:
         product = math.prod(self._ratios[self._computed + 1 : now + 1])
         return polynomial(self._signal.rescale, abs(1 - product))
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import torch
 
 from cachedsl.language.parts import Signal
-from cachedsl.signals.base import StepView, polynomial
-from cachedsl.signals.metrics import METRICS, moved_tokens
+from cachedsl.signals.base import Meter, StepView, polynomial
+from cachedsl.signals.metrics import METRICS, Moved
+from cachedsl.signals.reduce import Sums
 
 Tap = Callable[[StepView, Signal], torch.Tensor]
 
 
-class TensorMeter:
+class TensorMeter(Meter):
     """`metric(tap now, tap at the reference)`, then `rescale`.
 
     Args:
@@ -24,17 +25,18 @@ class TensorMeter:
     def __init__(self, tap: Tap, signal: Signal) -> None:
         self._tap = tap
         self._signal = signal
+        metric = METRICS[signal.metric]
+        self._metric = Moved(metric, signal.token_floor) if signal.token_floor else metric
         self._reference: torch.Tensor | None = None
 
     def look(self, view: StepView) -> torch.Tensor:
         taken = self._tap(view, self._signal).detach()
         return taken if self._signal.stride == 1 else taken[..., :: self._signal.stride].clone()
 
-    def measure(self, now: torch.Tensor) -> float:
+    def sums(self, now: torch.Tensor) -> Sums:
         assert self._reference is not None, "an open step has an anchor, and anchors have a reference"
-        signal, current, reference = self._signal, now.float(), self._reference.float()
-        weights = moved_tokens(current, reference, signal.token_floor) if signal.token_floor else None
-        return polynomial(signal.rescale, float(METRICS[signal.metric](current, reference, weights).item()))
+        parts = self._metric.parts(now.float(), self._reference.float())
+        return Sums(parts, self._metric.value, lambda value: polynomial(self._signal.rescale, value))
 
     def keep(self, now: torch.Tensor) -> None:
         if self._signal.reference == "last_computed":

@@ -8,7 +8,8 @@ import torch
 from attrs import frozen
 
 from cachedsl.language.parts import Signal
-from cachedsl.signals.base import Setting, StepView, polynomial
+from cachedsl.signals.base import Meter, Setting, StepView, polynomial
+from cachedsl.signals.reduce import Sums, reduced
 
 
 @frozen
@@ -17,7 +18,7 @@ class _Call:
     output: torch.Tensor
 
 
-class TransformRateMeter:
+class TransformRateMeter(Meter):
     """`k · mean|x - x'| / mean|v|`: the change of output that the change of input makes likely.
 
     x is the model's input and x' that of the step before; v is the output of the last computed step, and
@@ -33,13 +34,13 @@ class TransformRateMeter:
     def look(self, view: StepView) -> torch.Tensor:
         return view.model().latent.detach().clone()
 
-    def measure(self, now: torch.Tensor) -> float:
+    def sums(self, now: torch.Tensor) -> Sums:
         assert self._previous is not None, "every step is observed"
         assert self._computed is not None, "an open step has anchors"
         assert self._rate is not None, "the machine waits for two computed steps"
-        change = _mean(now.float() - self._previous.float())
-        value = self._rate * change / _mean(self._computed.output.float())
-        return polynomial(self._signal.rescale, float(value.item()))
+        rate = self._rate
+        parts = torch.cat([_sums(now.float() - self._previous.float()), _sums(self._computed.output.float())])
+        return Sums(parts, lambda sums: rate * _ratio(sums), lambda value: polynomial(self._signal.rescale, value))
 
     def keep(self, now: torch.Tensor) -> None:
         """Do nothing: the output that goes with it is not there yet."""
@@ -50,8 +51,8 @@ class TransformRateMeter:
             return
         fresh, last = _Call(now, output().detach().clone()), self._computed
         if last is not None:
-            moved = _mean(fresh.output.float() - last.output.float())
-            self._rate = moved / _mean(fresh.input.float() - last.input.float())
+            moved = [_sums(fresh.output.float() - last.output.float()), _sums(fresh.input.float() - last.input.float())]
+            self._rate = _ratio(reduced(torch.cat(moved)))
         self._computed = fresh
 
     def replan(self, num_steps: int) -> None:
@@ -66,5 +67,12 @@ class TransformRateMeter:
         return tuple(held.values())
 
 
-def _mean(values: torch.Tensor) -> torch.Tensor:
-    return values.abs().mean()
+def _sums(values: torch.Tensor) -> torch.Tensor:
+    """Return what the mean of the absolute values is made of, their sum and their count."""
+    total = values.abs().sum()
+    return torch.stack([total, total.new_tensor(values.numel())])
+
+
+def _ratio(sums: torch.Tensor) -> torch.Tensor:
+    """Return the first mean over the second, of two sums with their counts."""
+    return sums[0] / sums[1] / (sums[2] / sums[3])

@@ -434,3 +434,25 @@ def test_compiled_blocks_of_a_known_family_show_their_modulated_input() -> None:
     torch._dynamo.reset()
     assert [outcome for outcome, _ in got] == [outcome for outcome, _ in expected]
     assert [value for _, value in got] == pytest.approx([value for _, value in expected])
+
+
+def test_runs_by_turns_know_that_the_loop_writes_into_what_blocks_return() -> None:
+    def loop(model: Any, x: torch.Tensor) -> torch.Tensor:
+        x = x.clone()
+        for block in model.blocks:
+            x = block(x, 0.5)
+            x += 0.25
+        return x
+
+    model, x = Model(loop), tokens()
+    with policy(1, 1, warmup=Warmup(3)).apply(model, adapter=own()) as cached, torch.no_grad():
+        with cached.run(steps=5):
+            expected = [model(x * (1 + 0.1 * step)) for step in range(5)]
+        outputs: list[list[torch.Tensor]] = [[], []]
+        for step in range(5):
+            for number in (0, 1):
+                with cached.run(steps=5, id=number):
+                    outputs[number].append(model(x * (1 + 0.1 * step)))
+        assert [s.outcome for s in cached.trace.steps(run=1)] == ["computed"] * 3 + ["reused"] * 2
+    for got in outputs:
+        assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))

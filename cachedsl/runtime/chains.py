@@ -1,0 +1,103 @@
+"""Make the view of a block list, or of a chain of lists, out of what was learned of its blocks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import define, field
+from torch import nn
+
+from cachedsl.matching.patterns import Stream
+from cachedsl.plan.ir import Unit
+from cachedsl.runtime.asking import other_blocks
+from cachedsl.runtime.ports import Ports, chain_label
+from cachedsl.runtime.traits import UnitPath
+from cachedsl.runtime.twins import twin
+from cachedsl.runtime.views import STREAMS, Site, Span, early, enter, front, front_end, go_on
+
+
+@define(eq=False)
+class Chain:
+    """The items of one list, or of a chain of lists, and the sites of the unit in it."""
+
+    span: Span
+    items: list[Any]
+    sites: dict[int, Site] = field(factory=dict)
+
+
+def build(
+    ports: Ports,
+    blocks: Sequence[nn.Module],
+    unit: Unit,
+    path: UnitPath,
+    *,
+    front_blocks: int,
+    taps: bool,
+    shows: bool,
+) -> Chain:
+    """Make the view of a chain.
+
+    Args:
+        ports: of its blocks.
+        blocks: the real ones.
+        unit: what is computed or reused as a whole.
+        path: which blocks of it the loop calls.
+        front_blocks: how many always run before it.
+        taps: whether what the front blocks show is compared or predicted with.
+        shows: whether the first block's modulated input is compared.
+    """
+    span, items = Span(), list(blocks)
+    chain = Chain(span, items)
+    modulation = ports[0].modulation(blocks[0]) if shows else None
+    for index in range(unit.start, unit.stop):
+        site = _site(span, ports, blocks, index, path.first)
+        site.ends = index == path.last
+        site.modulation = modulation if index == 0 else None
+        if index < path.first or index > path.last or ports[index].traits.form is None:
+            site.strays = functools.partial(_stray, chain_label(ports), unit, path.last)
+        chain.sites[index] = site
+        role = early if index < path.first else enter if index == path.first else go_on
+        items[index] = twin(blocks[index], role, site)
+    if front_blocks and (taps or shows):
+        first, last = _site(span, ports, blocks, 0, 0), _site(span, ports, blocks, front_blocks - 1, 0)
+        first.modulation, first.ends = modulation, front_blocks == 1
+        first.copies_front = ports[0].traits.writes is not False
+        if front_blocks > 1 and taps:
+            items[front_blocks - 1] = twin(blocks[front_blocks - 1], front_end, last)
+        items[0] = twin(blocks[0], front, first)
+    return chain
+
+
+def _site(span: Span, ports: Ports, blocks: Sequence[nn.Module], index: int, start: int) -> Site:
+    port, form = ports[index], ports[index].traits.form
+    inputs, outputs = port.declared.pattern.inputs, port.declared.pattern.outputs
+    returned: tuple[Stream, ...] = () if index == 0 else ports[index - 1].declared.pattern.outputs
+    arguments, streams = port.arguments(blocks[index]), _places(outputs, STREAMS)
+    routes = [
+        (*(arguments[at] if at >= 0 else ("", -1)), stream)
+        for at, stream in zip(_places(outputs, inputs), streams, strict=True)
+    ]
+    return Site(
+        span,
+        index,
+        arguments,
+        tuple(routes),
+        outputs.index("hidden"),
+        _places(outputs, inputs),
+        streams,
+        _places(inputs, returned),
+        _places(outputs, ports[start].declared.pattern.inputs),
+        port.applies_between,
+        form is not None and form.is_tuple,
+        (None,) * len(outputs) if form is None else form.dtypes,
+    )
+
+
+def _stray(label: str, unit: Unit, expected: int, at: int) -> None:
+    raise other_blocks(label, unit, expected, at)
+
+
+def _places(streams: Sequence[Stream], among: Sequence[Stream]) -> tuple[int, ...]:
+    return tuple(among.index(stream) if stream in among else -1 for stream in streams)

@@ -1,0 +1,262 @@
+"""The transformer's calls, caught in plain Python around whatever is compiled, and what its pipeline says of them."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from attrs import define, field
+from torch import nn
+
+from cachedsl.runtime.objects import restore, state_of, subclass_object
+from cachedsl.runtime.observation import CallContext
+
+_EVAL_FRAME: Any = torch._C._dynamo.eval_frame
+_skipped: Any = functools.partial(torch.compiler.disable, recursive=False)
+"""For plain Python that runs while dynamo listens: it is not traced, and what it calls may be."""
+
+
+class Keeper(Protocol):
+    """What stands behind a gate: it begins and ends every call of the transformer."""
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool) -> bool:
+        """Prepare a call; `compiled` tells that its forward is compiled as a whole. False lets it pass uncached."""
+        ...
+
+    def traceable(self) -> bool:
+        """Tell whether the call that has begun may be compiled."""
+        ...
+
+    def leave_alone(self) -> None:
+        """Take note that the forward cannot be compiled with what its lists hand out."""
+        ...
+
+    def end(self, output: Any) -> bool:
+        """End the call; False where the forward must run once more, for another step than was prepared."""
+        ...
+
+    def failed(self) -> None:
+        """Take note that the call was left by an exception."""
+        ...
+
+    def begin_nested(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Let a call pass uncached that something inside the transformer's own call makes."""
+        ...
+
+    def end_nested(self) -> None:
+        """Take note that such a call is over, well or not."""
+        ...
+
+
+@define(eq=False)
+class Gate:
+    """The state of one transformer whose calls are caught, kept in the transformer itself.
+
+    Attributes:
+        keeper: who begins and ends the calls.
+        context: what the pipeline says of the call that it is about to make, through diffusers' `cache_context`.
+    """
+
+    keeper: Keeper
+    context: CallContext | None = None
+    _calls: dict[int, list[bool]] = field(factory=dict)
+    _hooks: dict[int, Any] = field(factory=dict)
+    _lock: Any = field(factory=threading.RLock)
+
+    @_skipped  # type: ignore[untyped-decorator]
+    def inside(self) -> bool:
+        """Tell whether the calling thread is in a call already."""
+        return bool(self._calls.get(threading.get_ident()))
+
+    @_skipped  # type: ignore[untyped-decorator]
+    def passes(self, outer: bool) -> bool:
+        """Tell whether what is called is the inner half of the call that this thread is in."""
+        due = self._calls.get(threading.get_ident())
+        if outer or not due or not due[-1]:
+            return False
+        due[-1] = False
+        return True
+
+    @_skipped  # type: ignore[untyped-decorator]
+    def enter(self, outer: bool) -> None:
+        """Count a call of this thread; by the `outer` half, the inner one is due."""
+        self._calls.setdefault(threading.get_ident(), []).append(outer)
+
+    @_skipped  # type: ignore[untyped-decorator]
+    def expect(self, inner: bool) -> None:
+        self._calls[threading.get_ident()][-1] = inner
+
+    def _exit(self) -> None:
+        thread = threading.get_ident()
+        calls = self._calls[thread]
+        calls.pop()
+        if not calls:
+            del self._calls[thread]
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def begin_nested(self, outer: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.enter(outer)
+        self.keeper.begin_nested(args, kwargs)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def end_nested(self) -> None:
+        self._exit()
+        self.keeper.end_nested()
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def begin(
+        self, module: nn.Module, outer: bool, args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool
+    ) -> bool:
+        thread = threading.get_ident()
+        if compiled:  # a graph has no thread of its own, so nobody else may run it meanwhile
+            self._lock.acquire()
+        self.enter(outer)
+        try:
+            cached = self.keeper.begin(args, kwargs, compiled)
+        except BaseException:
+            self.leave(compiled)
+            raise
+        if cached and not compiled:  # so that other forward hooks see the step ended
+            self._hooks[thread] = module.register_forward_hook(self._after, prepend=True)
+        return cached
+
+    def _after(self, module: nn.Module, args: Any, output: Any) -> None:
+        thread = threading.get_ident()
+        if len(self._calls.get(thread, ())) != 1:  # a nested call has returned, or one of another thread
+            return
+        hook = self._hooks.pop(thread, None)
+        if hook is not None:
+            hook.remove()
+            self.keeper.end(output)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def traceable(self) -> bool:
+        return self.keeper.traceable()
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def untraceable(self, error: BaseException) -> bool:
+        """Tell whether dynamo itself failed at the forward, before anything of it ran; it is not asked to again."""
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        own = place is not None and "_dynamo" in place.tb_frame.f_code.co_filename
+        failed = own and isinstance(error, (AssertionError, torch._dynamo.exc.InternalTorchDynamoError))
+        if failed:
+            self.keeper.leave_alone()
+        return failed
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def failed(self) -> None:
+        self.keeper.failed()
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def end(self, output: Any, compiled: bool) -> bool:
+        return not compiled or self.keeper.end(output)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def leave(self, compiled: bool) -> None:
+        hook = self._hooks.pop(threading.get_ident(), None)
+        if hook is not None:
+            hook.remove()
+        self._exit()
+        if compiled:
+            self._lock.release()
+
+
+@_skipped  # type: ignore[untyped-decorator]
+def _is_compiled(module: nn.Module) -> bool:
+    """Tell whether the forward that is about to run is compiled as a whole, by either way that torch has."""
+    if module.__dict__.get("_compiled_call_impl") is not None:
+        return True
+    return _EVAL_FRAME.get_eval_frame_callback() not in (None, False)
+
+
+@_skipped  # type: ignore[untyped-decorator]
+def _uncompiled(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call what dynamo is to leave alone, where the caller insists on one graph, too."""
+    before = _EVAL_FRAME.set_eval_frame(None)
+    try:
+        return call(*args, **kwargs)
+    finally:
+        _EVAL_FRAME.set_eval_frame(before)
+        counted = getattr(_EVAL_FRAME, "set_fullgraph_compiled_frame_count", None)
+        if counted is not None:  # `fullgraph=True` takes a call without a compiled frame for a mistake
+            frames = counted(-1)
+            counted(frames + 1 if frames >= 0 else frames)
+
+
+def _methods(base: Any) -> dict[str, Any]:
+    def guarded(original: Callable[..., Any], outer: bool) -> Any:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            gate: Gate | None = state_of(self)
+            if gate is None or gate.passes(outer):
+                return original(self, *args, **kwargs)
+            if gate.inside():
+                gate.begin_nested(outer, args, kwargs)
+                try:
+                    return original(self, *args, **kwargs)
+                finally:
+                    gate.end_nested()
+            compiled = _is_compiled(self)
+            cached = gate.begin(self, outer, args, kwargs, compiled)
+            try:
+                if not cached:
+                    return original(self, *args, **kwargs)
+                traced = not compiled or gate.traceable()
+                while True:
+                    gate.expect(outer and traced)
+                    try:
+                        if traced:
+                            output = original(self, *args, **kwargs)
+                        else:
+                            output = _uncompiled(base._call_impl, self, *args, **kwargs)
+                    except BaseException as error:
+                        if traced and compiled and gate.untraceable(error):
+                            traced = False
+                            continue
+                        gate.failed()
+                        raise
+                    if gate.end(output, compiled):
+                        return output
+            finally:
+                gate.leave(compiled)
+
+        # begin and end of a call are plain Python; what runs in between is for dynamo to trace
+        return _skipped(functools.wraps(original)(call))
+
+    # `torch.compile` made before calls the second one; the first goes around what `Module.compile` made
+    body = {"__call__": guarded(base.__call__, True), "_call_impl": guarded(base._call_impl, False)}
+    original: Any = getattr(base, "cache_context", None)
+    if original is None:
+        return body
+
+    @contextmanager
+    def cache_context(self: nn.Module, name: str, **facts: Any) -> Iterator[None]:
+        gate: Gate | None = state_of(self)
+        with original(self, name, **facts):
+            if gate is None:
+                yield
+                return
+            previous = gate.context
+            gate.context = CallContext(name, facts.get("step_index"), facts.get("num_inference_steps"))
+            try:
+                yield
+            finally:
+                gate.context = previous
+
+    cache_context.__doc__ = original.__doc__
+    return {**body, "cache_context": cache_context}
+
+
+def install(transformer: nn.Module, gate: Gate) -> None:
+    """Let all calls of the transformer go through `gate`, and what its pipeline says of them."""
+    subclass_object(transformer, _methods, gate)
+
+
+def remove(transformer: nn.Module) -> None:
+    """Undo `install`."""
+    restore(transformer)

@@ -1,0 +1,117 @@
+"""One block list of a transformer under a policy, and the chain of lists that it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+from torch import nn
+
+from cachedsl.plan.ir import Plan
+from cachedsl.runtime import twins
+from cachedsl.runtime.asking import Asking
+from cachedsl.runtime.decide import Step, Views
+from cachedsl.runtime.ports import Port
+
+if TYPE_CHECKING:
+    from cachedsl.runtime.executor import Executor
+
+
+@define(eq=False)
+class Place:
+    """Where a block is asked about: the list, and the block's index in it."""
+
+    slot: StackSlot
+    index: int
+    block: nn.Module
+
+
+def ask(place: Place, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Answer a block's call as the head of its chain says."""
+    return place.slot.take(place, run, args, kwargs)
+
+
+class StackSlot:
+    """One block list of one transformer while a policy is attached; the first of a chain takes the chain's steps."""
+
+    def __init__(self, executor: Executor, path: str, blocks: nn.ModuleList, ports: tuple[Port, ...]) -> None:
+        self.executor = executor
+        self.path = path
+        self.blocks = blocks
+        self.ports = ports
+        self.step: Step | None = None
+        self._views: dict[tuple[str, ...], Views] = {}
+        self._asked: dict[int, Any] = {}
+        self._chain: list[StackSlot] = [self]
+        self._offset = 0
+        self._pass = 0
+        self._last = -1
+
+    @property
+    def head(self) -> StackSlot:
+        return self._chain[0]
+
+    @property
+    def views(self) -> Views:
+        """Of the chain that the list is the head of."""
+        key = tuple([slot.path for slot in self._chain])
+        if key not in self._views:
+            self._views[key] = Views(tuple(port for slot in self._chain for port in slot.ports))
+        return self._views[key]
+
+    def begin(self, plan: Plan) -> Step | None:
+        """Find the chain that the list is in, and start the first pass of this forward if it is its head."""
+        shape = plan.stack(self.executor.component, self.path).shape
+        paths = [path for path, _ in shape.members]
+        self._chain = [self.executor.slot(path) for path in paths]
+        self._offset = sum(count for _, count in shape.members[: paths.index(self.path)])
+        self.step, self._pass, self._last = None, 0, -1
+        if self.head is self:
+            self.step = self.executor.start_step(self, 0)
+        return self.step
+
+    def real_blocks(self) -> list[Any]:
+        """Return the modules of the whole chain."""
+        return [block for slot in self._chain for block in slot.blocks._modules.values()]
+
+    def hand_out(self) -> None:
+        """Let the list hand out what the step of its chain has chosen."""
+        step, blocks = self.head.step, list(self.blocks._modules.values())
+        if isinstance(step, Asking):
+            items = [self._twin(index, block) for index, block in enumerate(blocks)]
+        elif step is not None and step.chain is not None:
+            items = step.chain.items[self._offset : self._offset + len(blocks)]
+        else:
+            return
+        twins.hand_out(self.blocks, twins.View(items))
+
+    def _twin(self, index: int, block: nn.Module | None) -> Any:
+        if block is None:
+            return None
+        known = self._asked.get(index)  # one for each place, so that a loop can compare them with `is`
+        if known is None or known._cachedsl_block is not block:
+            known = self._asked[index] = twins.twin(block, ask, Place(self, index, block))
+        return known
+
+    def end(self) -> None:
+        if self.step is not None:
+            self.executor.end_step(self, self.step, self._pass)
+        self.drop()
+
+    def drop(self) -> None:
+        self.step = None
+        twins.hand_out(self.blocks, None)
+
+    def take(self, place: Place, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Answer one call of the model's loop; a chain that is entered again has one machine per pass."""
+        head, index = self.head, self._offset + place.index
+        if index <= head._last and head.step is not None:
+            head.views.again = True
+            head.executor.end_step(head, head.step, head._pass)
+            head._pass += 1
+            head.step = head.executor.start_step(head, head._pass)
+        head._last = index
+        if not isinstance(head.step, Asking):
+            return run(*args, **kwargs)
+        return head.step.call_block(index, place.block, run, args, kwargs)
