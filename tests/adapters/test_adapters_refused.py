@@ -162,10 +162,8 @@ def test_an_adapter_made_in_python_is_checked(made: Callable[[], object], messag
 def test_what_was_made_in_python_stands_in_no_file() -> None:
     with pytest.raises(AdapterError) as caught:
         make("hidden_only", modulated_input={"modul": "n", "output": "x"})
-    assert [(found.code, found.span.file) for found in caught.value.findings] == [
-        ("bad-value", ""),
-        ("unknown-key", ""),
-    ]
+    found = {(found.code, found.span.file) for found in caught.value.findings}
+    assert found == {("bad-value", ""), ("unknown-key", "")}
 
 
 def test_parts_may_be_given_as_mappings() -> None:

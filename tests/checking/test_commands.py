@@ -26,8 +26,9 @@ def run(*arguments: str, stdin: str = "") -> Result:
 def test_rules_lists_every_rule() -> None:
     result = run("rules")
     assert result.exit_code == 0
-    assert all(rule.code in result.output and rule.summary in result.output for rule in rules())
+    assert all(rule.code in result.output for rule in rules())
     listed = json.loads(run("rules", "--json").output)
+    assert {rule.summary for rule in rules()} <= {one["summary"] for one in listed}
     assert [one["code"] for one in listed] == [rule.code for rule in all_rules()]
     assert {"code", "stage", "severity", "summary", "why", "bad", "good"} <= listed[0].keys()
 
