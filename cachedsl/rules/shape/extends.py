@@ -20,7 +20,7 @@ OUTSIDE = Rule(
     "`extends` leaves the policy's own tree",
     why="A policy must mean the same wherever its repository is checked out.",
     bad="version: 1\nextends: /etc/policy.yaml",
-    good="version: 1\nextends: ../shared/base.yaml",
+    good="version: 1\nextends: ../common/base.yaml",
 )
 DEEP = Rule(
     "extends-deep",
