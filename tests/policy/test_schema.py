@@ -78,6 +78,6 @@ def test_a_mutated_policy_is_refused_by_both_or_by_neither(policy: Policy, data:
 @example(2.0)
 @example(True)
 def test_any_value_of_any_key_is_refused_by_both_or_by_neither(value: Any) -> None:
-    for key in VALIDATOR.schema["properties"]:
+    for key in set(VALIDATOR.schema["properties"]) - {"$schema"}:  # which the loader takes out before
         tree = {"version": 1, key: value}
         assert accepted(tree) == VALIDATOR.is_valid(tree), key
