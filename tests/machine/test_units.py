@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from cachedsl.language.parts import Accumulated, Compute, Dynamic, Prune, Refresh, Reuse, Warmup
@@ -117,7 +117,11 @@ def test_the_machine_agrees_with_the_reference_interpreter(monkeypatch: pytest.M
     """And the examples reach every guard and both sides of every number in one, or they would say little."""
     reach = Reach()
     monkeypatch.setattr("cachedsl.machine.transition.first", reach.first)
-    settings(max_examples=600, derandomize=True, deadline=None, database=None)(given(runs())(agrees))()
+    for number in range(5):  # what the first draws miss, others find
+        drawn = settings(max_examples=600, derandomize=False, deadline=None, database=None)(given(runs())(agrees))
+        seed(number)(drawn)()
+        if not reach.missing():
+            break
     assert reach.missing() == set()
 
 
