@@ -11,7 +11,7 @@ demo: .venv/.ready-demo
 test: .venv/.ready-test lint
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-# What is quick: style, types, imports, and the tests that need no model; within two minutes on two cores. The longest
+# What is quick: style, types, imports, and the tests that need no model. The longest
 # searches for counterexamples, which take a third of the time, are left to `make test`.
 check: .venv/.ready-test lint
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
