@@ -22,7 +22,7 @@ from cachedsl.predictors import Predictor, build_predictor
 from tests.differential.cases import Case
 from tests.differential.conftest import Reference
 from tests.differential.own import run_own
-from tests.differential.test_cache_dit import DMD, _assert_same
+from tests.differential.test_cache_dit import DMD, ONE, _assert_same
 
 # No four evenly spaced anchors in a row: both sides go by their fallback at every reused step.
 UNEVEN = "10110100110100110101"
@@ -76,7 +76,7 @@ class TheirDmd(Predictor):
 
 @pytest.mark.parametrize("case", [*DMD, *FALLBACK], ids=lambda case: case.name)
 def test_the_predictor_is_all_that_differs(case: Case, reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
-    group = FALLBACK if case in FALLBACK else DMD
+    group = FALLBACK if case in FALLBACK else ONE
     theirs, own = reference(group)[case.name], run_own(case)
     for key in itertools.product(case.stacks, case.branches):
         assert own.reused(*key) == theirs.reused(*key)

@@ -50,7 +50,7 @@ def requests(count: int) -> list[Request]:
         Request(
             number,
             draw.choice(POLICIES),
-            draw.randint(2, 5),
+            draw.randint(2, 4),
             draw.choice((1, 1, 2)),
             draw.choice((("cond",), ("cond", "uncond"))),
             draw.choice((None, None, None, 1, 2)),
