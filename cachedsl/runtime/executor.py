@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from cachedsl.matching.adapter import StackAdapter, TransformerAdapter
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cachedsl")
 
-_GRAPHS = 64
-"""How many graphs of one forward dynamo may keep: one for each kind of step, plan and model that is in use."""
+_ASKED = 3
+"""How often calls of one outline run uncompiled in a compiled model before that is said; each branch learns by one."""
+_OUTLINES = 64
+"""How many outlines are counted."""
 
 
 class Executor:
@@ -61,6 +63,7 @@ class Executor:
         self._can_trace = True
         self._learnt = -1
         self._told = False
+        self._uncompiled: Counter[object] = Counter()
 
     def _slot(self, path: str, stack: StackAdapter) -> StackSlot:
         blocks = self.transformer.get_submodule(path)
@@ -71,7 +74,7 @@ class Executor:
         """Swap the classes of the block lists and of the transformer; `at` is a gate that is there already."""
         for slot in self.slots:
             twins.adopt(slot.blocks)
-        self._gate = at or Gate(self)
+        self._gate = at or Gate(self, ranks=lambda: self.session.ranks)
         self._gate.keeper = self
         if at is None:
             gate.install(self.transformer, self._gate)
@@ -105,6 +108,7 @@ class Executor:
         assert self._run is not None
         assert self._call is not None
         driver, at, leader = self._run.start_step(self.component, slot.path, passage, self._call)
+        driver.see(self._signature)
         if passage:
             return Asking(driver, slot.views.ports, at, leader, self._facts)
         self._tell(slot.views.can_view(driver) and not driver.needs_probe)
@@ -179,10 +183,11 @@ class Executor:
                 for slot in self.slots:
                     note_loop_writes(slot.ports, None)
             self._learnt = run.number
-        if self._compiled and torch._dynamo.config.recompile_limit < _GRAPHS:
-            torch._dynamo.config.recompile_limit = _GRAPHS
         steps = [slot.begin(plan) for slot in self.slots]
-        decide([step for step in steps if isinstance(step, Viewed)], inside=not self.traceable())
+        traceable = self.traceable()
+        decide([step for step in steps if isinstance(step, Viewed)], inside=not traceable)
+        if self._compiled and not traceable:
+            self._count_uncompiled()
         for slot in self.slots:
             slot.hand_out()
 
@@ -200,15 +205,26 @@ class Executor:
             if isinstance(slot.step, Viewed):
                 slot.step.prepare(inside=True)
 
-    def _tell(self, can_trace: bool) -> None:
+    def _tell(self, can_trace: bool, why: str = "what its policy does with its blocks cannot be in one graph") -> None:
         if can_trace or self._told or not self._compiled:
             return
         self._told = True
         logger.warning(
-            "%s.%s is compiled as a whole, but what its policy does with its blocks cannot be in one graph, so it runs "
-            "uncompiled; compile the blocks instead: compile_repeated_blocks()",
+            "%s.%s is compiled as a whole, but %s, so it runs uncompiled; compile the blocks instead: "
+            "compile_repeated_blocks()",
             self.session.label,
             self.component,
+            why,
+        )
+
+    def _count_uncompiled(self) -> None:
+        """Say so where calls run uncompiled of which the blocks should be known by now."""
+        if len(self._uncompiled) >= _OUTLINES and self._signature not in self._uncompiled:
+            self._uncompiled.clear()
+        self._uncompiled[self._signature] += 1
+        self._tell(
+            self._uncompiled[self._signature] < _ASKED,
+            "from one call of a branch to the next the shapes change, or the blocks that its loop calls",
         )
 
     def failed(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -14,8 +15,15 @@ from torch import nn
 
 from cachedsl.runtime.objects import restore, state_of, subclass_object
 from cachedsl.runtime.observation import CallContext
+from cachedsl.signals import Ranks, reducing
 
-_EVAL_FRAME: Any = torch._C._dynamo.eval_frame
+logger = logging.getLogger("cachedsl")
+
+_EVAL_FRAME: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
+"""Where dynamo tells whether it listens to the frames of this thread; torch has no public way to ask."""
+_GRAPHS = 64
+"""How many graphs of one forward dynamo may keep, where it would keep 8: one for each kind of step, plan and model that
+is in use."""
 _skipped: Any = functools.partial(torch.compiler.disable, recursive=False)
 """For plain Python that runs while dynamo listens: it is not traced, and what it calls may be."""
 
@@ -59,13 +67,17 @@ class Gate:
     Attributes:
         keeper: who begins and ends the calls.
         context: what the pipeline says of the call that it is about to make, through diffusers' `cache_context`.
+        ranks: returns those that must decide alike about a call; None where this one is alone.
     """
 
     keeper: Keeper
     context: CallContext | None = None
+    ranks: Callable[[], Ranks | None] = lambda: None
     _calls: dict[int, list[bool]] = field(factory=dict)
     _hooks: dict[int, Any] = field(factory=dict)
+    _reducing: dict[int, AbstractContextManager[None]] = field(factory=dict)
     _lock: Any = field(factory=threading.RLock)
+    _room: Any = None
 
     @_skipped  # type: ignore[untyped-decorator]
     def inside(self) -> bool:
@@ -116,6 +128,10 @@ class Gate:
             self._lock.acquire()
         self.enter(outer)
         try:
+            ranks = self.ranks()
+            if ranks is not None:
+                self._reducing[thread] = reducing(ranks)
+                self._reducing[thread].__enter__()
             cached = self.keeper.begin(args, kwargs, compiled)
         except BaseException:
             self.leave(compiled)
@@ -135,7 +151,12 @@ class Gate:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def traceable(self) -> bool:
-        return self.keeper.traceable()
+        traced = self.keeper.traceable()
+        config: Any = torch._dynamo.config
+        if traced and config.recompile_limit < _GRAPHS:  # for this call of this thread, as long as it lasts
+            self._room = config.patch(recompile_limit=_GRAPHS)
+            self._room.__enter__()
+        return traced
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def untraceable(self, error: BaseException) -> bool:
@@ -162,8 +183,14 @@ class Gate:
         hook = self._hooks.pop(threading.get_ident(), None)
         if hook is not None:
             hook.remove()
+        added_up = self._reducing.pop(threading.get_ident(), None)
+        if added_up is not None:
+            added_up.__exit__(None, None, None)
         self._exit()
         if compiled:
+            room, self._room = self._room, None
+            if room is not None:
+                room.__exit__(None, None, None)
             self._lock.release()
 
 
@@ -172,19 +199,30 @@ def _is_compiled(module: nn.Module) -> bool:
     """Tell whether the forward that is about to run is compiled as a whole, by either way that torch has."""
     if module.__dict__.get("_compiled_call_impl") is not None:
         return True
-    return _EVAL_FRAME.get_eval_frame_callback() not in (None, False)
+    callback = getattr(_EVAL_FRAME, "get_eval_frame_callback", None)
+    return callback is not None and callback() not in (None, False)
 
 
-@_skipped  # type: ignore[untyped-decorator]
+def _tell_missing() -> None:
+    """Warn of a torch that does not tell what must be known of it."""
+    if not hasattr(_EVAL_FRAME, "get_eval_frame_callback"):
+        logger.warning(
+            "torch %s does not tell whether a call goes through torch.compile(model), so such a model would run with "
+            "graph breaks under a policy; use model.compile(), or compile the blocks: compile_repeated_blocks()",
+            torch.__version__,
+        )
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _uncompiled(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call what dynamo is to leave alone, where the caller insists on one graph, too."""
-    before = _EVAL_FRAME.set_eval_frame(None)
     try:
         return call(*args, **kwargs)
     finally:
-        _EVAL_FRAME.set_eval_frame(before)
+        # `fullgraph=True` takes a call without a compiled frame for a mistake, and torch has no public way to say that
+        # it is none; versions that do not count frames do not take it so
         counted = getattr(_EVAL_FRAME, "set_fullgraph_compiled_frame_count", None)
-        if counted is not None:  # `fullgraph=True` takes a call without a compiled frame for a mistake
+        if counted is not None:
             frames = counted(-1)
             counted(frames + 1 if frames >= 0 else frames)
 
@@ -254,6 +292,7 @@ def _methods(base: Any) -> dict[str, Any]:
 
 def install(transformer: nn.Module, gate: Gate) -> None:
     """Let all calls of the transformer go through `gate`, and what its pipeline says of them."""
+    _tell_missing()
     subclass_object(transformer, _methods, gate)
 
 

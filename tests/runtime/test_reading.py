@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from attrs import evolve
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cachedsl.language.masks import BitMask
 from cachedsl.language.parts import Cfg, Compute, Predict, Reuse, Signal, Warmup
 from cachedsl.language.policy import Policy
-from cachedsl.signals import Meter, ModelInput, Setting, StepView, build_meter, read, reducing
 from tests.tiny import inputs, tiny_transformer
 
 STEPS = 8
@@ -85,54 +83,3 @@ def test_values_that_are_known_together_are_read_together(monkeypatch: pytest.Mo
     assert measured > 0
     assert scalars == 0
     assert 2 * lists == measured, "two block lists, one read"
-
-
-TAPS = ["residual", "hidden_states", "probe", "block_input", "modulated_input", "transform_rate"]
-
-
-def shown(half: slice, scale: float) -> StepView:
-    generator = torch.Generator().manual_seed(1)
-    entry, after = (torch.randn(1, 8, 4, generator=generator)[:, half] for _ in range(2))
-    moved = after * (1 + scale * torch.arange(8)[half, None])
-    return StepView(0, moved, entry, moved, moved, ModelInput(moved))
-
-
-@pytest.mark.parametrize("floor", [0.0, 0.2])
-@pytest.mark.parametrize("metric", ["relative_l1", "relative_l2", "cosine"])
-@pytest.mark.parametrize("tap", TAPS)
-def test_two_ranks_with_half_of_the_tokens_each_get_the_value_of_the_whole(tap: Any, metric: Any, floor: float) -> None:
-    signal: Signal = evolve(Signal(tap), metric=metric, token_floor=floor)
-
-    def prepared(half: slice) -> tuple[Meter, Any]:
-        meter = build_meter(signal, Setting())
-        for scale in (0.0, 0.1):
-            now = meter.look(shown(half, scale))
-            meter.keep(now)
-            meter.observe(now, lambda scale=scale: shown(half, 2 * scale).unit_entry, True)
-        return meter, meter.look(shown(half, 0.3))
-
-    waiting: list[list[torch.Tensor]] = [[], []]
-
-    def record(rank: int) -> Any:
-        def reduction(parts: torch.Tensor) -> torch.Tensor:
-            waiting[rank].append(parts)
-            return parts
-
-        return reduction
-
-    halves = [slice(0, 4), slice(4, 8)]
-    for rank, half in enumerate(halves):
-        with reducing(record(rank)):
-            meter, now = prepared(half)
-            meter.measure(now)
-    assert waiting[0], "every value is reduced before it is one"
-    assert len(waiting[0]) == len(waiting[1])
-    values = []
-    for half in halves:
-        answers = iter([a + b for a, b in zip(*waiting, strict=True)])
-        with reducing(lambda parts, answers=answers: next(answers)):
-            meter, now = prepared(half)
-            values.append(read([meter.sums(now)])[0])
-    whole, now = prepared(slice(0, 8))
-    assert values[0] == values[1]
-    assert values[0] == pytest.approx(whole.measure(now), rel=1e-4)
