@@ -27,7 +27,10 @@ class Predictor(ABC):
 
     @abstractmethod
     def predict(self, position: float) -> torch.Tensor:
-        """Return the approximation at `position`, in the anchors' shape and dtype. Needs at least one anchor."""
+        """Return the approximation at `position`, in the anchors' shape and dtype. Needs at least one anchor.
+
+        A step may be predicted on trial and computed after all: `update` at the same position takes that back.
+        """
 
     def copied(self, value: torch.Tensor, position: float) -> None:  # noqa: B027
         """Take note that `value` stood in at `position`, beyond the horizon; most predictors need it not."""

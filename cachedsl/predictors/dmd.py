@@ -31,6 +31,7 @@ import torch
 
 from cachedsl.predictors.base import Predictor
 from cachedsl.predictors.taylor import TaylorPredictor
+from cachedsl.signals.reduce import reduced_by_item
 
 _FEWEST = 4
 # How far two gaps may differ, relatively, and count as the same.
@@ -126,6 +127,11 @@ def _snapshots(anchors: list[torch.Tensor]) -> list[_Snapshots]:
         differences = values.diff(dim=1)
         products = products + differences @ differences.mT
         squares = squares + values.square().sum(dim=2).amax(dim=1)
+    # a rank of a process group may have a part of the features; what is fitted is the whole
+    squares, products = torch.split(
+        reduced_by_item(torch.cat([squares, products.flatten()])), [len(squares), products.numel()]
+    )
+    products = products.reshape(len(squares), *[len(anchors) - 1] * 2)
     noise = _NOISE * torch.finfo(anchors[0].dtype).eps * squares.sqrt()
     return [_Snapshots(item, float(floor)) for item, floor in zip(products.cpu(), noise.cpu(), strict=True)]
 

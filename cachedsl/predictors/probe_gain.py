@@ -6,6 +6,7 @@ import torch
 from attrs import frozen
 
 from cachedsl.predictors.base import Predictor, wide
+from cachedsl.signals.reduce import reduced
 
 
 @frozen
@@ -44,8 +45,7 @@ class ProbeGainPredictor(Predictor):
         if len(self._anchors) == 1:
             return newest.value
         older = self._anchors[0]
-        step = (wide(newest.probe) - wide(older.probe)).abs().mean()
-        moved = (probe - wide(older.probe)).abs().mean()
+        step, moved = reduced(torch.stack([(wide(p) - wide(older.probe)).abs().sum() for p in (newest.probe, probe)]))
         # a front that stood still between the anchors tells nothing: the newest anchor then
         gain = torch.where(step > 0, moved / step, 1.0).clamp(*self._clip)
         value = wide(newest.value)

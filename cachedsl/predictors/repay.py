@@ -73,7 +73,13 @@ class RepayingPredictor(Predictor):
         self._last = (position, value, None)
 
     def _pass(self, position: float) -> None:
-        """Learn where the step after the last one is, and with it how long the last one was."""
+        """Learn where the step after the last one is, and with it how long the last one was.
+
+        Where a prediction was made for this very step, it was not used: the step is predicted again, or computed.
+        """
+        if self._last is not None and self._last[0] == position:
+            self._last = None
+            return
         if self._seen is not None:
             self._length = position - self._seen
         self._seen = position

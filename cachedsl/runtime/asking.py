@@ -35,7 +35,7 @@ from cachedsl.runtime.held import Held, added, hold, version_of, worked
 from cachedsl.runtime.ports import Ports, Streams, chain_label, loop_writes, note_loop_writes
 from cachedsl.runtime.settle import compared, step_record
 from cachedsl.runtime.traits import Path, UnitPath
-from cachedsl.signals import Meter, ModelInput, StepView
+from cachedsl.signals import Meter, ModelInput, StepView, any_rank
 from cachedsl.trace import StepRecord, UnitRecord
 
 
@@ -182,7 +182,7 @@ class Asking:
         now = None if features.meter is None else features.meter.look(self._view(entry))
         if features.meter is not None and unit.kind == "middle":
             self._middle = (features.meter, now)
-        changed = features.shape_changed(entry) or self._spoilt
+        changed = self._changed(features.shape_changed(entry) or self._spoilt, entry)
         value = None
         actions = self._driver.feed(UnitReached(unit.index, changed))
         if any(isinstance(action, Measure) for action in actions):
@@ -199,6 +199,11 @@ class Asking:
         self._records.append(
             UnitRecord(unit.index, "reused" if isinstance(decision, ReuseUnit) else "computed", decision.reason, value)
         )
+
+    def _changed(self, here: bool, entry: Streams) -> bool:
+        """Tell whether shapes have changed for any rank, of which each may have other parts of the tokens."""
+        hidden = entry["hidden"]
+        return any_rank(here, hidden.device) if self._driver.moved and hidden is not None else here
 
     def _view(self, entry: Streams) -> StepView:
         hidden, front = entry["hidden"], self._front

@@ -22,7 +22,8 @@ from cachedsl.signals import Sums, read
 Step = Asking | Viewed
 
 _KEPT = 8
-"""How many views of a chain are kept: those of another policy, or of branches that leave blocks out."""
+"""How many views of a chain are kept: those of another policy, or of branches that leave blocks out; and how many
+signatures, those of branches and sizes."""
 
 
 @define(eq=False)
@@ -31,14 +32,13 @@ class Views:
 
     Attributes:
         ports: of the chain's blocks.
-        path: which blocks the loop called when they were last asked one by one, in any branch.
-        signature: of the call at that time.
+        paths: which blocks the loop called when they were last asked one by one, in any branch, by the signature of
+            the call.
         again: whether the loop has gone through the chain more than once in one forward.
     """
 
     ports: Ports
-    path: Path | None = None
-    signature: object = None
+    paths: dict[object, Path] = field(factory=dict)
     again: bool = False
     _made: list[tuple[tuple[Any, ...], Chain]] = field(factory=list)
 
@@ -62,7 +62,7 @@ class Views:
         """
         path, known = driver.path, driver.signature
         if compiled and path is None:
-            path, known = self.path, self.signature
+            path, known = self.paths.get(signature), signature
         if path is None or known != signature or len(path.units) != len(driver.plan.units) or not self.can_view(driver):
             return Asking(driver, self.ports, at, leader, facts)
         driver.path, driver.signature = path, known
@@ -88,7 +88,10 @@ class Views:
         path = step.path() if isinstance(step, Asking) else None
         if path is not None:
             driver.path, driver.signature = path, signature
-            self.path, self.signature = path, signature
+            self.paths.pop(signature, None)
+            self.paths[signature] = path
+            if len(self.paths) > _KEPT:
+                del self.paths[next(iter(self.paths))]
 
 
 def decide(steps: Sequence[Viewed], inside: bool) -> None:

@@ -27,6 +27,8 @@ class Driver:
         features: what each unit keeps.
         path: which blocks the loop called when they were asked one by one; None before that.
         signature: of the call at that time, see `decide.signature`.
+        last: of the last call.
+        moved: whether that has changed with it.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Driver:
         self._units = _units_by_block(plan)
         self.path: Path | None = None
         self.signature: object = None
+        self.last: object = None
+        self.moved = False
         self._observed: list[Callable[[Callable[[], torch.Tensor]], None]] = []
         self.feed(RunStarted(num_steps))
 
@@ -77,11 +81,6 @@ class Driver:
         return signal is None or signal.source in ("schedule", "model_input")
 
     @property
-    def can_try(self) -> bool:
-        """Whether a step can be run as a reused one before it is known to be one: predicting it leaves no trace."""
-        return not self.needs_probe and not self.plan.rules.predict.repay
-
-    @property
     def is_span(self) -> bool:
         """Whether the stack has one unit, its middle as a whole, or none."""
         return all(unit.kind == "middle" for unit in self.plan.units)
@@ -103,6 +102,11 @@ class Driver:
     def _meter(self, unit: Unit, setting: Setting) -> Meter | None:
         signal = self.plan.signal_of(unit)
         return None if signal is None else build_meter(signal, setting)
+
+    def see(self, signature: object) -> None:
+        """Take note of a call."""
+        self.moved = self.last is not None and self.last != signature
+        self.last = signature
 
     def observe_later(self, meter: Meter, now: Any, computed: bool) -> None:
         """Let `meter` take tap `now` as the step before the next, once the forward has returned."""

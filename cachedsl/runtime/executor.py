@@ -71,7 +71,7 @@ class Executor:
         """Swap the classes of the block lists and of the transformer; `at` is a gate that is there already."""
         for slot in self.slots:
             twins.adopt(slot.blocks)
-        self._gate = at or Gate(self)
+        self._gate = at or Gate(self, ranks=lambda: self.session.ranks)
         self._gate.keeper = self
         if at is None:
             gate.install(self.transformer, self._gate)
@@ -105,6 +105,7 @@ class Executor:
         assert self._run is not None
         assert self._call is not None
         driver, at, leader = self._run.start_step(self.component, slot.path, passage, self._call)
+        driver.see(self._signature)
         if passage:
             return Asking(driver, slot.views.ports, at, leader, self._facts)
         self._tell(slot.views.can_view(driver) and not driver.needs_probe)

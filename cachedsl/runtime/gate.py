@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 
 from cachedsl.runtime.objects import restore, state_of, subclass_object
 from cachedsl.runtime.observation import CallContext
+from cachedsl.signals import Ranks, reducing
 
 _EVAL_FRAME: Any = torch._C._dynamo.eval_frame
 _skipped: Any = functools.partial(torch.compiler.disable, recursive=False)
@@ -59,12 +60,15 @@ class Gate:
     Attributes:
         keeper: who begins and ends the calls.
         context: what the pipeline says of the call that it is about to make, through diffusers' `cache_context`.
+        ranks: returns those that must decide alike about a call; None where this one is alone.
     """
 
     keeper: Keeper
     context: CallContext | None = None
+    ranks: Callable[[], Ranks | None] = lambda: None
     _calls: dict[int, list[bool]] = field(factory=dict)
     _hooks: dict[int, Any] = field(factory=dict)
+    _reducing: dict[int, AbstractContextManager[None]] = field(factory=dict)
     _lock: Any = field(factory=threading.RLock)
 
     @_skipped  # type: ignore[untyped-decorator]
@@ -116,6 +120,10 @@ class Gate:
             self._lock.acquire()
         self.enter(outer)
         try:
+            ranks = self.ranks()
+            if ranks is not None:
+                self._reducing[thread] = reducing(ranks)
+                self._reducing[thread].__enter__()
             cached = self.keeper.begin(args, kwargs, compiled)
         except BaseException:
             self.leave(compiled)
@@ -162,6 +170,9 @@ class Gate:
         hook = self._hooks.pop(threading.get_ident(), None)
         if hook is not None:
             hook.remove()
+        added_up = self._reducing.pop(threading.get_ident(), None)
+        if added_up is not None:
+            added_up.__exit__(None, None, None)
         self._exit()
         if compiled:
             self._lock.release()

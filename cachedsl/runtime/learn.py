@@ -22,6 +22,7 @@ from cachedsl.language.policy import Policy
 from cachedsl.matching.adapter import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
 from cachedsl.runtime.objects import base_class
 from cachedsl.runtime.origin import outermost
+from cachedsl.signals import any_rank
 
 logger = logging.getLogger("cachedsl")
 
@@ -97,7 +98,7 @@ def learn(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] 
                 f"{name}: every number in its output is NaN or infinite, so no reuse can be checked; look for what "
                 f"makes it so (weights, inputs, a dtype too short), or {_GIVE}"
             )
-        if not _same(expected, trial.call()):
+        if any_rank(not _same(expected, trial.call()), expected[0].device):
             way = "put it in eval mode" if model.training else "it draws random numbers, or remembers its calls"
             raise UnsupportedModel(
                 f"{name}: two calls with the same input gave different outputs, so no reuse can be checked; {way}; "
@@ -219,9 +220,16 @@ class _Trial:
     def refuses(
         self, stacks: Mapping[str, StackAdapter], expected: list[torch.Tensor], compute: Compute | None = None
     ) -> str:
-        """Return why these lists cannot be reused as they are declared, "" if they can."""
+        """Return why these lists cannot be reused as they are declared, "" if they can, on every rank."""
         if not stacks:
             return "there are none"
+        reason = self._refuses(stacks, expected, compute)
+        refused = any_rank(bool(reason), expected[0].device)
+        return reason or ("another rank refuses" if refused else "")
+
+    def _refuses(
+        self, stacks: Mapping[str, StackAdapter], expected: list[torch.Tensor], compute: Compute | None
+    ) -> str:
         name = base_class(self._model).__name__
         adapter = Adapter("learnt", {name: TransformerAdapter("fused", dict(stacks))})
         fewest = min(len(self._model.get_submodule(path)) for path in stacks)  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ from cachedsl.runtime.owner import current_owner
 from cachedsl.runtime.place import place
 from cachedsl.runtime.run import Run
 from cachedsl.runtime.watch import findings, uncached_calls
+from cachedsl.signals import Ranks
 from cachedsl.trace import RunRecord, Trace, WarningRecord
 
 __all__ = ["Cached", "Session"]
@@ -56,6 +57,7 @@ class Session:
         learnt: what was learned of transformers that no adapter knows, by component.
         trace: what happened since attaching.
         watchers: see `Cached.watching`.
+        ranks: those that must decide alike, where there are others than this one.
     """
 
     policy: Policy
@@ -70,6 +72,7 @@ class Session:
     trace: Trace = field(factory=Trace)
     watchers: list[Callable[[str, str, torch.Tensor], None]] = field(factory=list)
     learnt: dict[str, Learnt] = field(factory=dict)
+    ranks: Ranks | None = None
     _active: Run | None = None
     _known: dict[Hashable, Run] = field(factory=dict)
     _between: PlaceState | None = None

@@ -88,9 +88,7 @@ class Viewed:
 
     def can_trace(self) -> bool:
         """Whether the step can be in a graph: what stands in is known before the call, if need be on trial."""
-        if self.chain is None:
-            return True
-        return not self._driver.needs_probe and (self._driver.snapshot.verdict != "open" or self._driver.can_try)
+        return self.chain is None or not self._driver.needs_probe
 
     def before_call(self) -> Sums | float | None:
         """Decide what can be decided before the call.

@@ -12,7 +12,7 @@ from cachedsl.language.taps import TAPS
 from cachedsl.plan.frozen import thaw
 from cachedsl.plan.ir import SignalPlan
 from cachedsl.signals.base import Meter, ModelInput, Setting, StepView, sums_of
-from cachedsl.signals.reduce import Reduction, Sums, read, reducing
+from cachedsl.signals.reduce import Ranks, Reduction, Sums, any_rank, read, reducing
 from cachedsl.signals.tensor import TensorMeter
 
 
@@ -44,10 +44,12 @@ def _implementation(tap: str) -> Any:
 __all__ = [
     "Meter",
     "ModelInput",
+    "Ranks",
     "Reduction",
     "Setting",
     "StepView",
     "Sums",
+    "any_rank",
     "build_meter",
     "read",
     "reducing",

@@ -1,7 +1,21 @@
 """The one place where what is measured becomes a number: sums are reduced, values are made of them and read back.
 
 Every value that decides is made of a few sums. Where each rank of a process group holds a part of the tokens, the sums
-are added up over all ranks before a value is made of them, so that no two ranks can decide differently.
+are added up over all ranks before a value is made of them, so that no two ranks can decide differently. Where each
+holds all of them, the sums are multiples and the values, all of them ratios of sums, stay what they are.
+
+A reduction is installed for what is measured inside a `with`, on this thread:
+
+    def add_up(parts: torch.Tensor) -> torch.Tensor:
+        torch.distributed.all_reduce(parts, group=group)
+        return parts
+
+    with reducing(add_up):
+        ...
+
+and for one attachment by `Session.ranks = Ranks(add_up)`: then every call of its transformers is inside such a `with`.
+Without one nothing is added up. All ranks ask in the same order, each time with as many sums, as long as their models
+are called in the same order with arguments of the same outline.
 """
 
 from __future__ import annotations
@@ -32,26 +46,55 @@ class Sums:
     finish: Callable[[float], float] = lambda value: value
 
 
-def _alone(parts: torch.Tensor) -> torch.Tensor:
-    return parts
+@frozen
+class Ranks:
+    """The ranks that must decide alike.
+
+    Attributes:
+        add_up: adds up the sums of all of them.
+        share_items: whether they hold parts of the same items of a batch, or the same parts; False where each has items
+            of its own, so that what is told of each item by itself is not added up.
+    """
+
+    add_up: Reduction
+    share_items: bool = True
 
 
-_REDUCTION: ContextVar[Reduction] = ContextVar("cachedsl_reduction", default=_alone)
+_RANKS: ContextVar[Ranks | None] = ContextVar("cachedsl_ranks", default=None)
 
 
 @contextmanager
-def reducing(reduction: Reduction) -> Iterator[None]:
-    """Let `reduction` add up the sums of all ranks, for what is measured inside, on this thread."""
-    token = _REDUCTION.set(reduction)
+def reducing(ranks: Ranks | Reduction | None) -> Iterator[None]:
+    """Let sums be added up over all ranks, for what is measured inside, on this thread; None is this rank alone."""
+    token = _RANKS.set(ranks if ranks is None or isinstance(ranks, Ranks) else Ranks(ranks))
     try:
         yield
     finally:
-        _REDUCTION.reset(token)
+        _RANKS.reset(token)
 
 
 def reduced(parts: torch.Tensor) -> torch.Tensor:
     """Return the sums `(n,)` over all ranks, for a value that is not read back yet."""
-    return _REDUCTION.get()(parts)
+    ranks = _RANKS.get()
+    return parts if ranks is None else ranks.add_up(parts)
+
+
+def reduced_by_item(parts: torch.Tensor) -> torch.Tensor:
+    """Return the sums `(n,)` over all ranks that hold parts of the same items, for a value of each item by itself."""
+    ranks = _RANKS.get()
+    return parts if ranks is None or not ranks.share_items else ranks.add_up(parts)
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Tell whether `flag` is true on any rank; it waits for the others where there are others.
+
+    Args:
+        flag: of this rank.
+        device: where the group's tensors are.
+    """
+    if _RANKS.get() is None:
+        return flag
+    return bool(reduced(torch.tensor([float(flag)], device=device)).item() > 0)
 
 
 def read(measured: Sequence[Sums | float]) -> list[float]:
