@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from cachedsl.engines.base import Engine, EngineRefused, Target
+from cachedsl.engines.ranks import FindRanks, RanksDisagree, ranks_given
 from cachedsl.language.runtime import Runtime
 
 
@@ -27,4 +28,13 @@ def engage(runtime: Runtime, target: Target) -> None:
         engine.engage(target, part)
 
 
-__all__ = ["Engine", "EngineRefused", "Target", "engage", "engine_of"]
+__all__ = [
+    "Engine",
+    "EngineRefused",
+    "FindRanks",
+    "RanksDisagree",
+    "Target",
+    "engage",
+    "engine_of",
+    "ranks_given",
+]

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from attrs import frozen
 from torch import nn
 
+from cachedsl.matching.adapter import TransformerAdapter
 from cachedsl.text.finding import CachedslError
 
 
@@ -33,13 +34,13 @@ class Target:
     Attributes:
         label: its class, for messages.
         components: every module of the pipeline by its name; of a bare transformer, itself as `transformer`.
-        driven: the names of those that the policy drives.
+        driven: those that the policy drives, by name, with their adapters; None for one that none knows.
         pipeline: the pipeline; None for a bare transformer.
     """
 
     label: str
     components: Mapping[str, nn.Module]
-    driven: tuple[str, ...]
+    driven: Mapping[str, TransformerAdapter | None]
     pipeline: Any = None
 
 

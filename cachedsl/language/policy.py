@@ -269,11 +269,18 @@ class Policy(StackPolicy):
 
         return to_yaml(self, full=full)
 
-    def apply(self, target: Any, num_inference_steps: int | None = None, adapter: Adapter | None = None) -> Cached:
+    def apply(
+        self,
+        target: Any,
+        num_inference_steps: int | None = None,
+        adapter: Adapter | None = None,
+        group: Any = None,
+        verify_ranks: bool = False,
+    ) -> Cached:
         """Attach this policy to a diffusers pipeline or to a bare transformer; see `cachedsl.runtime.attach.attach`."""
         from cachedsl.runtime.attach import attach
 
-        return attach(self, target, num_inference_steps=num_inference_steps, adapter=adapter)
+        return attach(self, target, num_inference_steps, adapter, group, verify_ranks)
 
 
 @lru_cache(maxsize=1024)

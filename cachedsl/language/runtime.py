@@ -83,6 +83,12 @@ class Parallel:
     )
 
 
+    @property
+    def asked(self) -> bool:
+        """Whether anything is to be split."""
+        return self.ulysses * self.ring * self.tensor > 1
+
+
 COMPONENT = Text("the name of a pipeline's component", "^[A-Za-z_][A-Za-z0-9_]*$")
 
 
