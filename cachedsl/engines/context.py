@@ -102,6 +102,7 @@ def split(model: Any, part: Parallel) -> None:
     config = diffusers.ContextParallelConfig(
         ring_degree=part.ring, ulysses_degree=part.ulysses, mesh=mesh["ring", "ulysses"], **uneven
     )
+    _guard_outputs(model, part)
     model.enable_parallelism(config=config)
     for module in model.modules():
         registry = module.__dict__.get("_diffusers_hook")
@@ -111,6 +112,42 @@ def split(model: Any, part: Parallel) -> None:
             module.register_forward_pre_hook(guard, with_kwargs=True)
 
 
+def _guard_outputs(model: Any, part: Parallel) -> None:
+    """Let modules whose outputs diffusers splits, such as position embeddings, refuse uneven ones before that."""
+    from diffusers.hooks import HookRegistry, ModelHook
+
+    label = type(model).__name__
+
+    class EvenOutputs(ModelHook):  # type: ignore[misc]
+        def __init__(self, path: str, plan: Mapping[int, Any]) -> None:
+            super().__init__()
+            self.path, self.plan = path, plan
+
+        def post_forward(self, module: nn.Module, output: Any) -> Any:
+            parts = [output] if isinstance(output, torch.Tensor) else output
+            for place, how in self.plan.items():
+                _refuse_uneven(label, f"what `{self.path}` returns", parts[place], how, part)
+            return output
+
+    for path, plan in model._cp_plan.items():
+        outputs = {k: how for k, how in plan.items() if how.split_output} if isinstance(plan, Mapping) else {}
+        if outputs and "*" not in path:
+            registry = HookRegistry.check_if_exists_or_initialize(model.get_submodule(path))
+            registry.register_hook(EvenOutputs(path, outputs), "cachedsl_even")
+
+
+def _refuse_uneven(label: str, what: str, value: Any, how: Any, part: Parallel) -> None:
+    if not isinstance(value, torch.Tensor) or value.dim() != (how.expected_dims or value.dim()):
+        return
+    size, parts = value.shape[how.split_dim], part.ulysses * part.ring
+    if size < parts or (size % parts and not part.uneven):
+        way = "" if size < parts else ", or say `uneven: true`"
+        raise EngineRefused(
+            f"{label}: {asked_for(part)} does not divide the {size} tokens of {what} {tuple(value.shape)}; take "
+            f"another size or prompt length{way}"
+        )
+
+
 class _Guard:
     """Refuses a call whose tokens cannot be split evenly, before anything of it is."""
 
@@ -118,22 +155,13 @@ class _Guard:
         self._label, self._hooks, self._part = label, hooks, part
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        parts = self._part.ulysses * self._part.ring
         for hook in self._hooks:
             plan = hook.metadata if isinstance(hook.metadata, Mapping) else {}
             for name, how in plan.items():
                 if not isinstance(name, str) or getattr(how, "split_output", True):
                     continue
                 value, *_ = _given(hook, name, args, kwargs)
-                if not isinstance(value, torch.Tensor) or value.dim() != (how.expected_dims or value.dim()):
-                    continue
-                size = value.shape[how.split_dim]
-                if size < parts or (size % parts and not self._part.uneven):
-                    way = "" if size < parts else ", or say `uneven: true`"
-                    raise EngineRefused(
-                        f"{self._label}: {asked_for(self._part)} does not divide the {size} tokens of `{name}` "
-                        f"{tuple(value.shape)}; take another size or prompt length{way}"
-                    )
+                _refuse_uneven(self._label, f"`{name}`", value, how, self._part)
 
 
 def _given(hook: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:

@@ -82,7 +82,6 @@ class Parallel:
         False, Flag(), "Compare the verdicts of all processes at each step, and raise on all of them where they differ."
     )
 
-
     @property
     def asked(self) -> bool:
         """Whether anything is to be split."""

@@ -74,6 +74,8 @@ def attach(
             "group is for engines that split the model themselves; `runtime: {parallel: ...}` of the policy makes "
             "groups of its own, so leave one of the two out"
         )
+    verify = verify_ranks or policy.runtime.parallel.verify
+    ranks = ranks_given(group, verify)
     target = _uncompiled(target)
     is_pipeline = not isinstance(target, nn.Module) and hasattr(target, "components") and callable(target)
     if is_pipeline and num_inference_steps is not None:
@@ -101,8 +103,7 @@ def attach(
         announced=(lambda: getattr(target, "_num_timesteps", None)) if is_pipeline else (lambda: None),
         pipeline=target if is_pipeline else None,
     )
-    verify = verify_ranks or policy.runtime.parallel.verify
-    session.ranks = ranks_given(group, verify)
+    session.ranks = ranks
     session.find_ranks = FindRanks(lambda: verify)
     session.executors = [Executor(session, name, module, adapter) for name, module, adapter in matched]
     pending = [Pending(session, name, module, alone=len(unknown) == 1) for name, module in unknown]

@@ -1,14 +1,13 @@
 """What runs in each of several real processes: the stand-ins that let diffusers work on gloo, and the harness of cases.
 
 diffusers splits tokens over accelerators only, by a division by their number; two stand-ins make it take the CPU. One
-more lets it split weights there, and one gives the attention that ring needs, which returns its log-sum-exp.
+more lets it split weights there, one gathers parts of different sizes, which gloo cannot, and one gives the attention
+that ring needs, which returns its log-sum-exp.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -30,13 +29,14 @@ Given = list[dict[str, Any]]
 
 def stand_in() -> None:
     """Let diffusers split models over the CPU."""
-    from diffusers.hooks import tensor_parallel
+    from diffusers.hooks import context_parallel, tensor_parallel
     from diffusers.models import attention_dispatch
 
     torch._C._get_accelerator = lambda: torch.device("cpu")  # type: ignore[attr-defined]
     torch.accelerator.device_count = lambda: 1
     tensor_parallel._SUPPORTED_TP_DEVICES = (*tensor_parallel._SUPPORTED_TP_DEVICES, "cpu")
     attention_dispatch._cudnn_attention_forward_op = attention
+    context_parallel._all_gather_anything = gather_uneven
     attention_dispatch._check_attention_backend_requirements = lambda *_: None
 
 
@@ -50,12 +50,24 @@ def attention(
     return out.permute(0, 2, 1, 3), torch.logsumexp(scores, -1).permute(0, 2, 1)
 
 
-def join_world() -> None:
-    """Join the process group that the environment describes, as under `torchrun`."""
+def gather_uneven(tensor: torch.Tensor, dim: int, group: Any) -> torch.Tensor:
+    """Gather parts of different sizes, which NCCL does and gloo does not: padded, and cut."""
+    sizes: list[Any] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(sizes, tensor.shape[dim], group=group)
+    moved = tensor.movedim(dim, 0)
+    padded = torch.cat([moved, moved.new_zeros(max(sizes) - len(moved), *moved.shape[1:])]).contiguous()
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded, group=group)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)]).movedim(0, dim)
+
+
+def join_world(store: Path | None = None, rank: int = -1, size: int = -1) -> None:
+    """Join the process group that meets at the file `store`, else the one that the environment describes."""
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     stand_in()
-    dist.init_process_group("gloo", timeout=TIMEOUT)
+    where = {} if store is None else {"init_method": f"file://{store}", "rank": rank, "world_size": size}
+    dist.init_process_group("gloo", timeout=TIMEOUT, **where)
 
 
 def run_cases(cases: dict[str, Case], out: Path) -> None:
@@ -138,12 +150,3 @@ def run_inputs(name: str, steps: int, seed: int = 0, tokens: int | None = None, 
             given["txt_ids"] = given["txt_ids"][:text]
         found.append(given)
     return found
-
-
-def main(cases: dict[str, Case]) -> None:
-    """Run `cases`, named on the command line behind a folder, or all of them."""
-    out, *names = sys.argv[1:]
-    join_world()
-    run_cases({name: case for name, case in cases.items() if not names or name in names}, Path(out))
-    dist.destroy_process_group()
-    os._exit(0)
