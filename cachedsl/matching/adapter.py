@@ -17,7 +17,7 @@ from cachedsl.language.kinds import Flag, ListOf, Text, Whole
 from cachedsl.language.part import Part, key, keys_of, part_of
 from cachedsl.language.refusals import refused
 from cachedsl.matching.errors import AdapterError, UnsupportedModel, without_place
-from cachedsl.matching.kinds import ARGUMENT, LIST, MODULE, Choice, Count, MapOf, named
+from cachedsl.matching.kinds import ARGUMENT, LAYER, LAYERS, LIST, MODULE, Choice, Count, MapOf, named
 from cachedsl.matching.patterns import PATTERNS, Stream
 from cachedsl.matching.writing import to_yaml
 from cachedsl.plan.frozen import Frozen
@@ -30,6 +30,7 @@ __all__ = (
     "InputAdapter",
     "ModulatedInput",
     "StackAdapter",
+    "TensorAdapter",
     "TransformerAdapter",
     "UnsupportedModel",
     "stack_shape",
@@ -150,6 +151,28 @@ class StackAdapter:
         return self.between == "keep"
 
 
+@frozen
+class TensorAdapter:
+    """Which layers are split how over processes that share the weights, where diffusers does not say."""
+
+    PART: ClassVar[Part] = Part(
+        "TensorAdapter",
+        lambda: _listed(TensorAdapter),
+        "Which layers are split how over processes that share the weights, where diffusers does not say; by path, `*` "
+        "for each block of a list.",
+        error=without_place,
+    )
+    colwise: tuple[str, ...] = key((), LAYERS, "Linear layers of which each process has a part of the outputs.")
+    rowwise: tuple[str, ...] = key((), LAYERS, "Linear layers of which each process has a part of the inputs.")
+    joined: Mapping[str, tuple[str, ...]] = key(
+        Frozen(),
+        MapOf("a mapping of layers to the layers whose outputs they take", LAYER, LAYERS),
+        "Of the latter, those that take the outputs of several layers, one behind another; named within the block.",
+    )
+    heads: tuple[str, ...] = key((), LAYERS, "Modules that count attention heads in `heads`.")
+    norms: tuple[str, ...] = key((), LAYERS, "RMS norms over the channels of all heads together.")
+
+
 _INPUT = InputAdapter()
 
 
@@ -182,6 +205,7 @@ class TransformerAdapter:
         "The pipeline classes that have it.",
     )
     input: InputAdapter = key(_INPUT, part_of(InputAdapter), InputAdapter.PART.words, shown="")
+    tensor: TensorAdapter | None = key(None, part_of(TensorAdapter), TensorAdapter.PART.words)
 
 
 @frozen

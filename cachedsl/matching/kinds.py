@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from cachedsl.language.kinds import Kind, Schema, Text, Whole, Word
+from cachedsl.language.kinds import Kind, ListOf, Schema, Text, Whole, Word
 from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.refusals import nearest
 from cachedsl.plan.frozen import Frozen
@@ -112,4 +112,6 @@ ARGUMENT = Text("the name of an argument", f"^[^0-9{_OTHER}][^{_OTHER}]*$")
 """Letters of every script, as Python has them."""
 
 LIST = Text("the attribute path of a block list", rf"^[^\s.{CONTROL}]+(\.[^\s.{CONTROL}]+)*$")
+LAYER = Text("the path of a layer", LIST.pattern)
+LAYERS = ListOf("a list of layers' paths", LAYER)
 MODULE = Text("the path of a module in the block", rf"^([^\s.{CONTROL}]+(\.[^\s.{CONTROL}]+)*)?$")

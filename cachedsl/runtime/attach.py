@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from cachedsl.engines import FindRanks, Target, engage, ranks_given
 from cachedsl.language.policy import Policy
 from cachedsl.lower.compile import check_fit, compile_policy
 from cachedsl.matching.adapter import Adapter, TransformerAdapter, UnsupportedModel, stack_shape
@@ -34,7 +35,12 @@ Matched = list[tuple[str, nn.Module, TransformerAdapter]]
 
 
 def attach(
-    policy: Policy, target: Any, num_inference_steps: int | None = None, adapter: Adapter | None = None
+    policy: Policy,
+    target: Any,
+    num_inference_steps: int | None = None,
+    adapter: Adapter | None = None,
+    group: Any = None,
+    verify_ranks: bool = False,
 ) -> Cached:
     """Attach `policy`; everything is checked before anything is changed.
 
@@ -45,6 +51,11 @@ def attach(
             Without it, delimit them with `with cached.run(steps=...)`. A pipeline knows its own.
         adapter: says how the blocks of a model of yours are called, before the bundled adapters are asked; see
             `cachedsl.load_adapter`.
+        group: the processes that share each run, where an engine of yours splits the model over them: a
+            `torch.distributed` process group, or a `cachedsl.Ranks` of another library. What diffusers splits is
+            known without it.
+        verify_ranks: whether the processes that share a run compare every verdict, and raise on all of them where
+            they differ; each waits for the others then.
 
     Returns:
         The handle; `remove()` it or use it in a `with` statement. Of a transformer that no adapter knows, the blocks
@@ -55,8 +66,16 @@ def attach(
         UnsupportedModel: no adapter knows any transformer of the target, and none has lists of blocks.
         AlreadyAttached: the target, or a transformer in it, runs under a policy, or a cache of diffusers, already.
         PolicyError: the policy does not fit the model.
+        EngineRefused: what the policy's `runtime` asks for cannot be done here.
         ValueError: the step count is none.
     """
+    if group is not None and policy.runtime.parallel.asked:
+        raise TypeError(
+            "group is for engines that split the model themselves; `runtime: {parallel: ...}` of the policy makes "
+            "groups of its own, so leave one of the two out"
+        )
+    verify = verify_ranks or policy.runtime.parallel.verify
+    ranks = ranks_given(group, verify)
     target = _uncompiled(target)
     is_pipeline = not isinstance(target, nn.Module) and hasattr(target, "components") and callable(target)
     if is_pipeline and num_inference_steps is not None:
@@ -71,6 +90,9 @@ def attach(
     check_fit(policy, shape)
     if matched and not is_pipeline and num_inference_steps is not None:
         compile_policy(policy, shape, num_inference_steps)
+    components = _modules(target, is_pipeline)
+    driven = {name: None for name, _ in unknown} | {name: known for name, _, known in matched}
+    engage(policy.runtime, Target(base_class(target).__name__, components, driven, target if is_pipeline else None))
     session = Session(
         policy=policy,
         label=base_class(target).__name__,
@@ -81,6 +103,8 @@ def attach(
         announced=(lambda: getattr(target, "_num_timesteps", None)) if is_pipeline else (lambda: None),
         pipeline=target if is_pipeline else None,
     )
+    session.ranks = ranks
+    session.find_ranks = FindRanks(lambda: verify)
     session.executors = [Executor(session, name, module, adapter) for name, module, adapter in matched]
     pending = [Pending(session, name, module, alone=len(unknown) == 1) for name, module in unknown]
     waiting: list[Executor | Pending] = [*session.executors, *pending]

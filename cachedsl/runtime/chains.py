@@ -11,6 +11,7 @@ from torch import nn
 
 from cachedsl.matching.patterns import Stream
 from cachedsl.plan.ir import Unit
+from cachedsl.runtime.arrival import arrival
 from cachedsl.runtime.asking import other_blocks
 from cachedsl.runtime.ports import Ports, chain_label
 from cachedsl.runtime.traits import UnitPath
@@ -71,10 +72,10 @@ def build(
 
 
 def _site(span: Span, ports: Ports, blocks: Sequence[nn.Module], index: int, start: int) -> Site:
-    port, form = ports[index], ports[index].traits.form
+    port, form, block = ports[index], ports[index].traits.form, blocks[index]
     inputs, outputs = port.declared.pattern.inputs, port.declared.pattern.outputs
     returned: tuple[Stream, ...] = () if index == 0 else ports[index - 1].declared.pattern.outputs
-    arguments, streams = port.arguments(blocks[index]), _places(outputs, STREAMS)
+    arguments, streams = port.arguments(block), _places(outputs, STREAMS)
     routes = [
         (*(arguments[at] if at >= 0 else ("", -1)), stream)
         for at, stream in zip(_places(outputs, inputs), streams, strict=True)
@@ -92,6 +93,7 @@ def _site(span: Span, ports: Ports, blocks: Sequence[nn.Module], index: int, sta
         port.applies_between,
         form is not None and form.is_tuple,
         (None,) * len(outputs) if form is None else form.dtypes,
+        arrive=arrival(block, [name for name, _ in arguments]),
     )
 
 

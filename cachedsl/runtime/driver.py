@@ -9,13 +9,13 @@ import torch
 from attrs import evolve
 
 from cachedsl.language.parts import ClockName
-from cachedsl.machine.events import Action, DropHistory, Event, RunStarted
+from cachedsl.machine.events import Action, ComputeUnit, DropHistory, Event, ReuseUnit, RunStarted
 from cachedsl.machine.snapshot import Snapshot, initial
 from cachedsl.machine.transition import transition
 from cachedsl.plan.ir import PredictPlan, StackPlan, Unit
 from cachedsl.runtime.features import UnitFeatures
 from cachedsl.runtime.traits import Path
-from cachedsl.signals import Meter, Setting, build_meter
+from cachedsl.signals import Meter, Setting, build_meter, compare
 
 
 class Driver:
@@ -124,7 +124,16 @@ class Driver:
         if any(isinstance(action, DropHistory) for action in actions):
             for features in self.features:
                 features.clear()
+        for action in actions:
+            if isinstance(action, (ComputeUnit, ReuseUnit)):
+                compare(lambda action=action: self._told(action))  # type: ignore[misc]
         return actions
+
+    def _told(self, action: ComputeUnit | ReuseUnit) -> str:
+        """Say what became of a unit, for other ranks to compare."""
+        verdict = "reuses" if isinstance(action, ReuseUnit) else "computes"
+        where = f"{self.plan.transformer}.{self.plan.name}"
+        return f"{where}, step {self.snapshot.run_index}: {verdict} unit {action.unit} ({action.reason})"
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take back what was told since `snapshot`, which turned out not to happen; what is held stays as it is."""

@@ -21,7 +21,7 @@ from cachedsl.runtime.ports import list_ports, note_loop_writes
 from cachedsl.runtime.slots import StackSlot
 from cachedsl.runtime.twins import View
 from cachedsl.runtime.viewed import Viewed
-from cachedsl.signals import ModelInput, read
+from cachedsl.signals import ModelInput, compare, from_first, read
 
 if TYPE_CHECKING:
     from cachedsl.runtime.run import Run
@@ -62,6 +62,7 @@ class Executor:
         self._compiled = False
         self._can_trace = True
         self._learnt = -1
+        self._split: Any = None
         self._told = False
         self._uncompiled: Counter[object] = Counter()
 
@@ -74,7 +75,7 @@ class Executor:
         """Swap the classes of the block lists and of the transformer; `at` is a gate that is there already."""
         for slot in self.slots:
             twins.adopt(slot.blocks)
-        self._gate = at or Gate(self, ranks=lambda: self.session.ranks)
+        self._gate = at or Gate(self, ranks=lambda: self.session.ranks_of(self.transformer))
         self._gate.keeper = self
         if at is None:
             gate.install(self.transformer, self._gate)
@@ -125,7 +126,9 @@ class Executor:
         """Begin a step of every list; False where the call is not part of a run."""
         if self.in_forward():  # the last forward of this thread was left without a word
             self.session.fail("interrupted")
+        self._look_at_split()
         found = self._place(args, kwargs)
+        compare(lambda: f"{self.component}: {found[1] if found is not None else 'a call that runs uncached'}")
         if found is None:
             return False
         run, call = found
@@ -137,6 +140,14 @@ class Executor:
             raise
         return True
 
+    def _look_at_split(self) -> None:
+        """Forget what was made for the blocks where the model was split over processes after it was attached."""
+        split = getattr(self.transformer, "_parallel_config", None)
+        if split is not self._split:
+            self._split = split
+            for slot in self.slots:
+                slot.forget_blocks()
+
     def _place(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Run, Placed] | None:
         assert self._gate is not None, "calls come through it"
         module = self.transformer
@@ -144,7 +155,7 @@ class Executor:
             self.component,
             module,
             self._gate.context,
-            lambda: read_fingerprint(module, self._adapter.input.latent, args, kwargs),
+            lambda: from_first(read_fingerprint(module, self._adapter.input.latent, args, kwargs)),
         )
 
     def begin_nested(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ class Pending:
         self._component = component
         self._transformer = transformer
         self._alone = alone
-        self._gate: Gate | None = Gate(self, ranks=lambda: session.ranks)
+        self._gate: Gate | None = Gate(self, ranks=lambda: session.ranks_of(transformer))
 
     def attach(self) -> None:
         """Stand behind the transformer's gate, as an executor does later."""

@@ -57,7 +57,8 @@ class Session:
         learnt: what was learned of transformers that no adapter knows, by component.
         trace: what happened since attaching.
         watchers: see `Cached.watching`.
-        ranks: those that must decide alike, where there are others than this one.
+        ranks: those that must decide alike, where the caller says so.
+        find_ranks: returns those that share a transformer, where it is split over processes.
     """
 
     policy: Policy
@@ -73,6 +74,7 @@ class Session:
     watchers: list[Callable[[str, str, torch.Tensor], None]] = field(factory=list)
     learnt: dict[str, Learnt] = field(factory=dict)
     ranks: Ranks | None = None
+    find_ranks: Callable[[nn.Module], Ranks | None] = lambda module: None
     _active: Run | None = None
     _known: dict[Hashable, Run] = field(factory=dict)
     _between: PlaceState | None = None
@@ -80,6 +82,10 @@ class Session:
     _plans: dict[tuple[Policy, int | None], Plan] = field(factory=dict)
     _lock: Any = field(factory=Lock)
     _told: set[str] = field(factory=set)
+
+    def ranks_of(self, transformer: nn.Module) -> Ranks | None:
+        """Return the ranks that must decide alike over a call of `transformer`; None where this one is alone."""
+        return self.find_ranks(transformer) if self.ranks is None else self.ranks
 
     def admit(self, shape: ModelShape) -> None:
         """Take on a transformer that was learned, as part of `shape`.

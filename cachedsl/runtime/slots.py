@@ -10,6 +10,7 @@ from torch import nn
 
 from cachedsl.plan.ir import Plan
 from cachedsl.runtime import twins
+from cachedsl.runtime.arrival import Arrival, arrival
 from cachedsl.runtime.asking import Asking
 from cachedsl.runtime.decide import Step, Views
 from cachedsl.runtime.ports import Port
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Place:
-    """Where a block is asked about: the list, and the block's index in it."""
+    """Where a block is asked about: the list, the block's index in it, and what a hook makes of its arguments."""
 
     slot: StackSlot
     index: int
     block: nn.Module
+    arrive: Arrival | None = None
 
 
 def ask(place: Place, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -91,8 +93,14 @@ class StackSlot:
             return None
         known = self._asked.get(index)  # one for each place, so that a loop can compare them with `is`
         if known is None or known._cachedsl_block is not block:
-            known = self._asked[index] = twins.twin(block, ask, Place(self, index, block))
+            arrive = arrival(block, [name for name, _ in self.ports[index].arguments(block)])
+            known = self._asked[index] = twins.twin(block, ask, Place(self, index, block, arrive))
         return known
+
+    def forget_blocks(self) -> None:
+        """Forget what was made for the blocks as they were, before somebody split the model over processes."""
+        self._views.clear()
+        self._asked.clear()
 
     def end(self) -> None:
         if self.step is not None:

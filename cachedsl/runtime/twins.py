@@ -20,15 +20,24 @@ from torch import nn
 from cachedsl.runtime.objects import restore, state_of, subclass_object
 
 Role = Callable[[Any, Any, tuple[Any, ...], Mapping[str, Any]], Any]
-"""Answers a call of a block: `(site, run, args, kwargs)`, where `run` is the block, or its `forward`."""
+"""Answers a call of a block: `(site, run, args, kwargs)`, where `run` is the block, or its `forward`.
+
+`site.arrive` is what a hook of the block makes of its arguments, see `arrival.py`; None for most.
+"""
 
 _SLOTS = ("_cachedsl_block", "_cachedsl_site")
 
 
 @functools.lru_cache(maxsize=1024)
 def _twin_class(block_class: Any, role: Role) -> Any:
+    def answer(site: Any, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        arrive = site.arrive
+        if arrive is None:
+            return role(site, run, args, kwargs)
+        return role(site, arrive.past(run), *arrive(args, kwargs))
+
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        return role(self._cachedsl_site, self._cachedsl_block, args, kwargs)
+        return answer(self._cachedsl_site, self._cachedsl_block, args, kwargs)
 
     def forward(self: Any) -> Any:
         """Return what a loop that calls `forward` calls: it runs the block without its hooks."""
@@ -36,7 +45,7 @@ def _twin_class(block_class: Any, role: Role) -> Any:
 
         @functools.wraps(bare)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return role(site, bare, args, kwargs)
+            return answer(site, bare, args, kwargs)
 
         return call
 

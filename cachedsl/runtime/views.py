@@ -14,6 +14,7 @@ import torch
 from attrs import define
 
 from cachedsl.matching.patterns import Stream
+from cachedsl.runtime.arrival import Arrival
 from cachedsl.runtime.held import version_of
 from cachedsl.runtime.ports import Modulation, Parts
 from cachedsl.signals import Meter, StepView
@@ -109,6 +110,7 @@ class Site:
         copies_front: whether front blocks write into what enters the first of them.
         modulation: how its modulated input is had, where that is compared.
         strays: called where the block is reached on a reused step, and was not on the computed one.
+        arrive: what a hook of the block makes of its arguments.
     """
 
     span: Span
@@ -127,6 +129,7 @@ class Site:
     copies_front: bool = False
     modulation: Modulation | None = None
     strays: Callable[[int], None] | None = None
+    arrive: Arrival | None = None
 
 
 def _take(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Parts:

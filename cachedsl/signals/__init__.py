@@ -12,7 +12,7 @@ from cachedsl.language.taps import TAPS
 from cachedsl.plan.frozen import thaw
 from cachedsl.plan.ir import SignalPlan
 from cachedsl.signals.base import Meter, ModelInput, Setting, StepView, sums_of
-from cachedsl.signals.reduce import Ranks, Reduction, Sums, any_rank, read, reducing
+from cachedsl.signals.reduce import Ranks, Reduction, Sums, any_rank, compare, from_first, read, reducing
 from cachedsl.signals.tensor import TensorMeter
 
 
@@ -51,6 +51,8 @@ __all__ = [
     "Sums",
     "any_rank",
     "build_meter",
+    "compare",
+    "from_first",
     "read",
     "reducing",
     "signal_of",

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -54,10 +55,14 @@ class Ranks:
         add_up: adds up the sums of all of them.
         share_items: whether they hold parts of the same items of a batch, or the same parts; False where each has items
             of its own, so that what is told of each item by itself is not added up.
+        first: returns what the first rank hands over, on all of them.
+        compare: is told each verdict, and raises on all ranks where theirs differ; None where that was not asked for.
     """
 
     add_up: Reduction
     share_items: bool = True
+    first: Callable[[Any], Any] = lambda value: value
+    compare: Callable[[str], None] | None = None
 
 
 _RANKS: ContextVar[Ranks | None] = ContextVar("cachedsl_ranks", default=None)
@@ -95,6 +100,19 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     if _RANKS.get() is None:
         return flag
     return bool(reduced(torch.tensor([float(flag)], device=device)).item() > 0)
+
+
+def from_first(value: Any) -> Any:
+    """Return what the first rank hands over in this place: what they all go by, and might see differently."""
+    ranks = _RANKS.get()
+    return value if ranks is None else ranks.first(value)
+
+
+def compare(verdict: Callable[[], str]) -> None:
+    """Let the ranks compare what they have come to, where that was asked for."""
+    ranks = _RANKS.get()
+    if ranks is not None and ranks.compare is not None:
+        ranks.compare(verdict())
 
 
 def read(measured: Sequence[Sums | float]) -> list[float]:
