@@ -16,6 +16,7 @@ COMMANDS = {
     "adapters": "cachedsl.cli.adapters",
     "calibrate": "cachedsl.cli.calibrate",
     "check": "cachedsl.cli.check",
+    "convert": "cachedsl.cli.convert",
     "demo": "cachedsl.cli.demo",
     "diff": "cachedsl.cli.diff",
     "explain": "cachedsl.cli.explain",

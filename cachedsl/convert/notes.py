@@ -114,6 +114,10 @@ class Converted:
     def errors(self) -> tuple[Note, ...]:
         return tuple(note for note in self.notes if note.severity == "error")
 
+    def without_errors(self) -> Converted:
+        """Return what can be carried over, without the notes that keep the rest from it."""
+        return evolve(self, notes=tuple(note for note in self.notes if note.severity != "error"))
+
     def policy(self, name: str = "converted") -> Policy:
         """Return the policy.
 
