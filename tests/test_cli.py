@@ -68,7 +68,15 @@ def test_check_of_nothing_is_wrong_use(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["check", "policies"], ["explain", "f8b0", "--model", "flux"], ["rules"], ["rule", "syntax"], ["policies"]],
+    [
+        ["check", "policies"],
+        ["diff", "f8b0", "f8b8"],
+        ["explain", "f8b0", "--model", "flux"],
+        ["plan", "f8b0", "--model", "flux", "--steps", "28"],
+        ["policies"],
+        ["rule", "syntax"],
+        ["rules"],
+    ],
 )
 def test_commands_start_without_torch(arguments: list[str]) -> None:
     code = (

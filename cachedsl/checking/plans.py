@@ -22,7 +22,7 @@ BAD_PLAN = Rule(
     why="A plan is made by compiling a policy, and is read as strictly as it is made. One that was edited by hand, cut "
     "off, or written by another version of cachedsl may say something else than the policy does.",
     bad=f"format: {FORMAT}\nversion: 0",
-    good="# cachedsl explain POLICY --format json > plan.json",
+    good="# cachedsl plan POLICY --model MODEL -o plan.json",
 )
 OTHER_FORM = Rule(
     "plan-form",
@@ -31,11 +31,11 @@ OTHER_FORM = Rule(
     severity="warning",
     why="The plan can be read, but compiling the policy anew would not give the same file. The next one to do so would "
     "see a difference where nothing has changed.",
-    bad='"table": [[1, "compute", "warmup"], [1, "compute", "warmup"]]',
-    good='"table": [[2, "compute", "warmup"]]',
+    bad='"tables": [[[1, "compute", "warmup"], [1, "compute", "warmup"]]]',
+    good='"tables": [[[2, "compute", "warmup"]]]',
 )
 RULES = (BAD_PLAN, OTHER_FORM)
-HINT = "compile the policy anew: cachedsl explain POLICY --format json"
+HINT = "compile the policy anew: cachedsl plan POLICY --model MODEL -o FILE"
 
 Path = tuple["str | int", ...]
 
@@ -74,9 +74,8 @@ def plan_findings(document: Document) -> Iterator[Finding]:
 def _excess(tree: Mapping[str, Any]) -> str | None:
     """Say that the tables are longer than any run, before they are written out."""
     total = 0
-    stacks = tree.get("stacks")
-    for stack in stacks if isinstance(stacks, list) else ():
-        table = stack.get("table") if isinstance(stack, Mapping) else None
+    tables = tree.get("tables")
+    for table in tables if isinstance(tables, list) else ():
         for entry in table if isinstance(table, list) else ():
             count = entry[0] if isinstance(entry, list) and entry else 0
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:

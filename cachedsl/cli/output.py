@@ -9,6 +9,7 @@ import click
 
 from cachedsl.text.finding import CachedslError, Finding, capped
 from cachedsl.text.scalars import printable
+from cachedsl.text.writing import write_whole
 
 MAX_LINE = 2000
 
@@ -36,3 +37,14 @@ def stop(error: CachedslError) -> SystemExit:
     for line in str(error).splitlines():
         say(line, err=True)
     return SystemExit(1 if hasattr(error, "findings") else 2)
+
+
+def write_out(text: str, file: str | None) -> None:
+    """Print a result, or write it to a file, whole or not at all; what a file cannot be is wrong use."""
+    if file is None or file == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        write_whole(file, text)
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {(error.strerror or str(error)).lower()}") from error

@@ -10,24 +10,28 @@ from cachedsl.plan.ir import Plan, StackPlan, StepEntry
 
 
 def to_text(plan: Plan) -> str:
-    """Return the units and the step table of every stack."""
+    """Return the units of every stack, and the steps of those that have them alike once."""
     steps = "unknown steps" if plan.num_inference_steps is None else f"{plan.num_inference_steps} steps"
     lines = [f"{plan.policy_name} on {plan.model}, {steps}, cfg {plan.cfg.mode}"]
+    alike: dict[tuple[StepEntry, ...] | None, list[StackPlan]] = {}
     for stack in plan.stacks:
-        lines += ["", f"{stack.shape.qualified}, {stack.blocks} blocks"]
-        if stack.note:
-            lines.append(f"  {stack.note}")
-            continue
-        lines.append(f"  {_blocks_line(stack)}")
-        if stack.table is not None:
-            bits = table_bits(stack.table)
-            legend = "1 compute, 0 reuse" + (", ? decided by measuring" if "?" in bits else "")
-            lines.append(f"  {bits}  ({legend})")
-            if "?" in bits:
-                lines += [f"  {line}" for line in table_lines(stack.table)]
+        alike.setdefault(stack.table if stack.units else None, []).append(stack)
+    for table, stacks in alike.items():
+        for stack in stacks:
+            lines += ["", f"{stack.shape.qualified}, {stack.blocks} blocks", f"  {stack.note or _blocks_line(stack)}"]
+        if table is not None:
+            lines += ["", *_table(table)] if len(stacks) > 1 else _table(table)
     if plan.num_inference_steps is not None:
         lines += ["", *share_line(plan)]
     return "\n".join(lines) + "\n"
+
+
+def _table(table: tuple[StepEntry, ...]) -> list[str]:
+    """Return the steps of stacks that all have them alike."""
+    bits = table_bits(table)
+    legend = "1 compute, 0 reuse" + (", ? decided by measuring" if "?" in bits else "")
+    more = table_lines(table) if "?" in bits else ()
+    return [f"  {bits}  ({legend})", *(f"  {line}" for line in more)]
 
 
 def _blocks_line(stack: StackPlan) -> str:

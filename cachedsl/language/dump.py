@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -10,6 +11,7 @@ from cachedsl.language.part import declared_keys, keys_of
 from cachedsl.language.parts import Signal
 from cachedsl.language.policy import Policy
 from cachedsl.language.taps import PRUNED
+from cachedsl.plan.frozen import thaw
 from cachedsl.text.scalars import resolve_scalar
 
 
@@ -44,6 +46,21 @@ def to_yaml(policy: Policy, *, full: bool = False) -> str:
         full: write every default out too; else only what differs from it.
     """
     text: str = yaml.dump(to_tree(policy, full=full), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+class _TerseDumper(_Dumper):
+    """Writes lists in one line."""
+
+
+_TerseDumper.add_representer(
+    list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
+)
+
+
+def written_tree(tree: Mapping[str, Any]) -> str:
+    """Write a policy's tree as it is, shorthands and all."""
+    text: str = yaml.dump(thaw(tree), Dumper=_TerseDumper, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 

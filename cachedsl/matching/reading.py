@@ -152,6 +152,18 @@ MATCHES, NEAR = 10, 5
 """Names that are listed where a part is one of several names, and where nothing has a name."""
 
 
+def shape_called(name: str) -> ModelShape:
+    """Return the shape of a model: by a name as `find_adapter` takes it, or by the path of an adapter's YAML.
+
+    Raises:
+        UnsupportedModel: nothing has that name, or several have.
+        PolicyError: the file is no adapter.
+    """
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        return load_adapter(name).shape()
+    return find_adapter(name).shape()
+
+
 def find_adapter(name: str) -> NamedModel:
     """Find a model by family, published model, transformer class or pipeline class, or by a part of one such name.
 

@@ -1,4 +1,9 @@
-"""Plans as JSON, both ways. The format is named and versioned; what is read is checked as strictly as what is made."""
+"""Plans as JSON, both ways. The format is named and versioned; what is read is checked as strictly as what is made.
+
+Nothing is written once a stack. Stacks refer to what they share by index: rules, layouts, masks and tables. The first
+of the rules, and of the layouts, is written in full, the others as JSON merge patches (RFC 7386) of the first. So one
+change of a policy is one change in the JSON of its plan.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,17 @@ from cattrs.v import transform_error
 
 from cachedsl.plan.frozen import freeze, thaw
 from cachedsl.plan.ir import Guidance, Plan, Rules, StackPlan, StepEntry, Unit
+from cachedsl.plan.layout import Layout, layout_of, layout_tree, read_layout
+from cachedsl.plan.merge_patch import patch_between, patched
 from cachedsl.plan.model_shape import StackShape
 from cachedsl.plan.strict import strict_converter
 from cachedsl.text.finding import CachedslError
 
 FORMAT = "cachedsl.plan"
-VERSION = 1
+VERSION = 2
 MOST_STEPS = 1_000_000
+MOST_BLOCKS = 10_000
+"""Of one stack, and units of all stacks of a plan that is read."""
 
 
 class PlanError(CachedslError):
@@ -29,13 +38,27 @@ CONVERTER = strict_converter()
 
 
 def to_json(plan: Plan) -> str:
-    """Return indented JSON with sorted keys and a final newline; what governs several stacks is written once."""
+    """Return indented JSON with sorted keys and a final newline; what several stacks share is written once."""
     return json.dumps(to_tree(plan), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def to_tree(plan: Plan) -> dict[str, Any]:
     """Return the plan as a tree of dicts, lists and scalars."""
     rules = list(dict.fromkeys(stack.rules for stack in plan.stacks))
+    layouts = list(dict.fromkeys(layout_of(stack) for stack in plan.stacks))
+    masks = list(dict.fromkeys(stack.mask for stack in plan.stacks if stack.mask is not None))
+    tables = list(dict.fromkeys(stack.table for stack in plan.stacks if stack.table is not None))
+
+    def tree_of(stack: StackPlan) -> dict[str, Any]:
+        return {
+            "shape": _lean(thaw(CONVERTER.unstructure(stack.shape))),
+            "rules": rules.index(stack.rules),
+            "layout": layouts.index(layout_of(stack)),
+            "mask": None if stack.mask is None else masks.index(stack.mask),
+            "table": None if stack.table is None else tables.index(stack.table),
+            "note": stack.note,
+        }
+
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -43,23 +66,21 @@ def to_tree(plan: Plan) -> dict[str, Any]:
         "model": plan.model,
         "num_inference_steps": plan.num_inference_steps,
         "cfg": attrs.asdict(plan.cfg),
-        "rules": [_lean(CONVERTER.unstructure(one)) for one in rules],
-        "stacks": [_stack_tree(stack, rules.index(stack.rules)) for stack in plan.stacks],
+        "rules": _as_patches([_lean(thaw(CONVERTER.unstructure(one))) for one in rules]),
+        "layouts": _as_patches([thaw(layout_tree(one)) for one in layouts]),
+        "masks": masks,
+        "tables": [[[*run] for run in _runs(table)] for table in tables],
+        "stacks": [tree_of(stack) for stack in plan.stacks],
     }
 
 
-def _stack_tree(stack: StackPlan, rules: int) -> dict[str, Any]:
-    table = None if stack.table is None else [[*pair] for pair in _runs(stack.table)]
-    return {
-        "shape": _lean(thaw(CONVERTER.unstructure(stack.shape))),
-        "rules": rules,
-        "front": stack.front,
-        "back": stack.back,
-        "units": [[unit.start, unit.stop, unit.kind] for unit in stack.units],
-        "mask": stack.mask,
-        "table": table,
-        "note": stack.note,
-    }
+def _as_patches(trees: list[Any]) -> list[Any]:
+    """Return the first tree, and what each other one changes in it."""
+    return [*trees[:1], *(patch_between(trees[0], tree) for tree in trees[1:])]
+
+
+def _from_patches(trees: list[Any]) -> list[Any]:
+    return [*trees[:1], *(patched(trees[0], patch) for patch in trees[1:])]
 
 
 def _lean(tree: Any) -> Any:
@@ -105,11 +126,18 @@ def from_tree(tree: Any) -> Plan:
     rest = {key: value for key, value in tree.items() if key not in ("format", "version")}
     try:
         written = _read(rest, _Written, "plan")
-        rules = [_read(one, Rules, f"plan.rules[{i}]") for i, one in enumerate(written.rules)]
+        shared = _Shared(
+            [_read(one, Rules, f"plan.rules[{i}]") for i, one in enumerate(_from_patches(written.rules))],
+            [_layout(one, f"plan.layouts[{i}]") for i, one in enumerate(_from_patches(written.layouts))],
+            [_mask(one, f"plan.masks[{i}]") for i, one in enumerate(written.masks)],
+            [tuple(_table(one, f"plan.tables[{i}]")) for i, one in enumerate(written.tables)],
+        )
         stacks = [
-            _stack(_read(stack, _WrittenStack, f"plan.stacks[{i}]"), rules, f"plan.stacks[{i}]")
+            _stack(_read(stack, _WrittenStack, f"plan.stacks[{i}]"), shared, f"plan.stacks[{i}]")
             for i, stack in enumerate(written.stacks)
         ]
+        if sum(len(stack.units) for stack in stacks) > MOST_BLOCKS:
+            raise ValueError(f"more than {MOST_BLOCKS} units in all stacks")
         cfg = _read(written.cfg, Guidance, "plan.cfg")
     except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
         raise PlanError(f"not a plan: {error}") from None
@@ -134,6 +162,9 @@ class _Written:
     num_inference_steps: int | None
     cfg: dict[str, str]
     rules: list[dict[str, Any]]
+    layouts: list[dict[str, Any]]
+    masks: list[str]
+    tables: list[list[Any]]
     stacks: list[dict[str, Any]]
 
 
@@ -141,29 +172,63 @@ class _Written:
 class _WrittenStack:
     shape: dict[str, Any]
     rules: int
-    front: int
-    back: int
-    units: list[list[Any]]
-    mask: str | None
-    table: list[list[Any]] | None
+    layout: int
+    mask: int | None
+    table: int | None
     note: str | None
 
 
-def _stack(written: _WrittenStack, rules: list[Rules], place: str) -> StackPlan:
+@attrs.frozen
+class _Shared:
+    """What stacks refer to by index."""
+
+    rules: list[Rules]
+    layouts: list[Layout]
+    masks: list[str]
+    tables: list[tuple[StepEntry, ...]]
+
+
+def _stack(written: _WrittenStack, shared: _Shared, place: str) -> StackPlan:
     shape = _read(freeze_lists(written.shape), StackShape, f"{place}.shape")
-    if not 0 <= written.rules < len(rules):
-        raise ValueError(f"{place}: there are no rules {written.rules}, only {len(rules)}")
+    if not 0 <= shape.blocks <= MOST_BLOCKS:
+        raise ValueError(f"{place}: {shape.blocks} blocks; expected a number from 0 to {MOST_BLOCKS}")
+    layout = _taken(shared.layouts, written.layout, "layout", place)
     units = []
-    for index, (start, stop, kind) in enumerate(written.units):
+    for index, (start, stop, kind) in enumerate(layout.spans(shape.blocks)):
         unit = {"index": index, "start": start, "stop": stop, "kind": kind}
         read = _read(unit, Unit, f"{place}.units[{index}]")
         if not 0 <= read.start < read.stop <= shape.blocks:
             raise ValueError(f"{place}: unit {index} from {start} to {stop} is not in its {shape.blocks} blocks")
         units.append(read)
-    if written.mask is not None and set(written.mask) - {"0", "1"}:
+    return StackPlan(
+        shape,
+        _taken(shared.rules, written.rules, "rules", place),
+        shape.blocks if layout.front is None else layout.front,
+        layout.back,
+        units,
+        None if written.mask is None else _taken(shared.masks, written.mask, "mask", place),
+        None if written.table is None else _taken(shared.tables, written.table, "table", place),
+        written.note,
+    )
+
+
+def _taken(shared: list[T], index: int, what: str, place: str) -> T:
+    if not 0 <= index < len(shared):
+        raise ValueError(f"{place}: there is no {what} {index}; there are {len(shared)}")
+    return shared[index]
+
+
+def _layout(tree: Any, place: str) -> Layout:
+    try:
+        return read_layout(tree)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _mask(bits: str, place: str) -> str:
+    if set(bits) - {"0", "1"}:
         raise ValueError(f"{place}: the mask has other characters than 0 and 1")
-    table = None if written.table is None else tuple(_table(written.table, f"{place}.table"))
-    return StackPlan(shape, rules[written.rules], written.front, written.back, units, written.mask, table, written.note)
+    return bits
 
 
 def _table(runs: list[list[Any]], place: str) -> Iterator[StepEntry]:

@@ -44,27 +44,32 @@ def changed(**changes: Any) -> Any:
         target, steps = whole, path.split("__")
         for step in steps[:-1]:
             target = target[int(step) if step.isdigit() else step]
-        target[steps[-1]] = value
+        target[int(steps[-1]) if steps[-1].isdigit() else steps[-1]] = value
     return whole
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "a plan of version 2"),
+        ({"version": 1}, "a plan of version 1"),
         ({"num_inference_steps": "12"}, "expected int"),
         ({"num_inference_steps": 13}, "the table has 12 steps, the plan 13"),
-        ({"stacks__0__mask": "01"}, "the mask has 2 steps, the plan 12"),
-        ({"stacks__0__mask": "01x"}, "other characters"),
-        ({"stacks__0__front": 20, "stacks__0__back": 20}, "20 front and 20 back blocks do not fit"),
-        ({"stacks__0__units": [[0, 9, "middle"], [3, 28, "middle"]]}, "unit 1 begins before block 9"),
-        ({"stacks__0__units": [[0, 99, "middle"]]}, "unit 0 from 0 to 99"),
-        ({"stacks__0__units": [[0]]}, "not a plan"),
-        ({"stacks__0__rules": 4}, "there are no rules 4"),
-        ({"stacks__0__table": [[10**12, "compute", ""]]}, "at most 100000"),
-        ({"stacks__0__table": [["1", "compute", ""]]}, "no length of at least 1"),
-        ({"stacks__0__table": [[-1, "compute", ""]]}, "no length of at least 1"),
-        ({"stacks__0__table": [[12, "perhaps", ""]]}, "not a plan"),
+        ({"masks__0": "01"}, "the mask has 2 steps, the plan 12"),
+        ({"masks__0": "01x"}, "other characters"),
+        ({"layouts__0": {"front": 20, "back": 20}}, "20 front and 20 back blocks do not fit"),
+        ({"layouts__0__units": [[0, 9, "middle"], [3, 28, "middle"]]}, "unit 1 begins before block 9"),
+        ({"layouts__0__units": [[0, 99, "middle"]]}, "unit 0 from 0 to 99"),
+        ({"layouts__0__units": [[0]]}, "expected begin, end and kind of a unit"),
+        ({"layouts__0__middle": "most"}, "expected whole or each"),
+        ({"layouts__0__front": -1}, "expected a number of blocks"),
+        ({"layouts__0": {"middle": "whole"}}, "with front"),
+        ({"layouts__0": {"front": 0, "middle": "each"}, "stacks__0__shape__blocks": 10**9}, "from 0 to 10000"),
+        ({"stacks__0__rules": 4}, "there is no rules 4"),
+        ({"stacks__0__layout": -1}, "there is no layout -1"),
+        ({"tables__0": [[10**12, "compute", ""]]}, "at most 100000"),
+        ({"tables__0": [["1", "compute", ""]]}, "no length of at least 1"),
+        ({"tables__0": [[-1, "compute", ""]]}, "no length of at least 1"),
+        ({"tables__0": [[12, "perhaps", ""]]}, "not a plan"),
         ({"rules": 3}, "not a plan"),
         ({"stacks": []}, "the plan has no stacks"),
     ],
@@ -86,9 +91,9 @@ def test_a_finding_stands_at_its_place() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"stacks__0__table": [[6, "compute", "x"], [6, "compute", "x"]]},
+        {"tables__0": [[6, "compute", "x"], [6, "compute", "x"]]},
         {"rules": [*tree()["rules"], *tree()["rules"]]},
-        {"version": True},
+        {"layouts__0__keep": []},
     ],
 )
 def test_another_form_of_the_same_plan_is_a_warning(changes: dict[str, Any]) -> None:

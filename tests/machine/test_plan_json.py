@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,12 +16,23 @@ from hypothesis import strategies as st
 from cachedsl import PolicyError, bundled_policies, compile_policy, load_policy
 from cachedsl.explain.words import explain
 from cachedsl.language.policy import Policy
+from cachedsl.loading import parse_policy
 from cachedsl.machine.simulate import simulate
 from cachedsl.matching.reading import find_adapter
 from cachedsl.plan.codec import PlanError
-from cachedsl.plan.ir import Plan
+from cachedsl.plan.ir import Plan, Unit
+from cachedsl.plan.layout import layout_of, layout_tree, read_layout
+from cachedsl.plan.merge_patch import patch_between, patched
 from cachedsl.plan.model_shape import ModelShape, StackShape
 from tests.strategies import policies
+
+
+def trees() -> st.SearchStrategy[dict[str, Any]]:
+    """Trees as JSON has them, without nulls and empty mappings."""
+    leaves = st.booleans() | st.integers(-2, 2) | st.sampled_from([0.0, 1.0, "a"]) | st.lists(st.integers(0, 1))
+    inner = st.recursive(leaves, lambda one: st.dictionaries(st.sampled_from("abc"), one, min_size=1), max_leaves=6)
+    return st.dictionaries(st.sampled_from("abc"), inner)
+
 
 SHAPE = ModelShape([StackShape("double", 19, modulated=True), StackShape("single", 38, modulated=True)], "model")
 
@@ -95,17 +107,17 @@ def changed(**changes: Any) -> str:
         ("[" * 100_000, "no JSON"),
         ("[]", "expected format 'cachedsl.plan', got 'list'"),
         ('{"version": 1}', "expected format 'cachedsl.plan', got None"),
-        (changed(version=2), "a plan of version 2, but this cachedsl reads version 1"),
+        (changed(version=1), "a plan of version 1, but this cachedsl reads version 2"),
         (changed(model=3), "invalid value for type, expected str @ plan.model"),
         (changed(num_inference_steps=True), "num_inference_steps"),
         (changed(extra=1), "extra"),
         (changed(rules__0__threshold="sometimes"), "threshold"),
         (changed(rules__0__warmup=2.5), "expected int @ plan.rules[0].warmup"),
         (changed(rules__0__predict__streams="hidden"), "streams"),
-        (changed(stacks__0__rules=7), "there are no rules 7"),
-        (changed(stacks__0__units=[[3, 99, "middle"]]), "unit 0 from 3 to 99 is not in its 19 blocks"),
-        (changed(stacks__0__units=[[3, 9, "centre"]]), "centre"),
-        (changed(stacks__0__mask="10x"), "other characters than 0 and 1"),
+        (changed(stacks__0__rules=7), "there is no rules 7"),
+        (changed(layouts__0__units=[[3, 99, "middle"]]), "unit 0 from 3 to 99 is not in its 19 blocks"),
+        (changed(layouts__0__units=[[3, 9, "centre"]]), "centre"),
+        (changed(masks=["10x"]), "other characters than 0 and 1"),
         (changed(stacks=None), "stacks"),
     ],
 )
@@ -118,6 +130,64 @@ def test_what_is_no_plan_is_refused_in_one_clear_error(text: str, message: str) 
 
 def test_what_governs_several_stacks_is_written_once() -> None:
     tree = json.loads(compile_policy(load_policy("f8b0"), SHAPE, 10).to_json())
-    assert (tree["format"], tree["version"]) == ("cachedsl.plan", 1)
-    assert len(tree["rules"]) == 1
-    assert [stack["rules"] for stack in tree["stacks"]] == [0, 0]
+    assert (tree["format"], tree["version"]) == ("cachedsl.plan", 2)
+    assert [len(tree[part]) for part in ("rules", "layouts", "tables", "masks")] == [1, 1, 1, 0]
+    assert [(stack["rules"], stack["layout"], stack["table"]) for stack in tree["stacks"]] == [(0, 0, 0), (0, 0, 0)]
+
+
+ONE = "version: 1\ncompute: {compute}\nwarmup: {warmup}\nreuse: {{threshold: {threshold}}}\n{more}"
+OVER = "stacks: {single: {reuse: {max_total: 5}, compute: {back: 1}}}\n"
+
+
+@pytest.mark.parametrize("more", ["", OVER])
+@pytest.mark.parametrize("change", [{"threshold": 0.3}, {"compute": "F4B0"}, {"warmup": 5}])
+def test_one_change_of_a_policy_is_one_change_in_its_plan(change: dict[str, Any], more: str) -> None:
+    """What two stacks share stands in one place, also where one of them has settings of its own."""
+    settings = {"compute": "F2B0", "warmup": 3, "threshold": 0.1, "more": more}
+
+    def tree(**settings: Any) -> Any:
+        return json.loads(compile_policy(parse_policy(ONE.format(**settings)), SHAPE, 10).to_json())
+
+    before, after = tree(**settings), tree(**{**settings, **change})
+    places = {"threshold": ["rules.0.threshold"], "compute": ["layouts.0.front"], "warmup": ["rules.0.warmup"]}
+    # the table follows from the warmup, and is one for both stacks
+    also = ["tables"] if "warmup" in change else []
+    assert differing_places(before, after) == [*places[next(iter(change))], *also]
+
+
+def differing_places(one: Any, other: Any, place: tuple[Any, ...] = ()) -> list[str]:
+    """Return the dotted places where two plans differ; a table is one place."""
+    if type(one) is not type(other) or not isinstance(one, (dict, list)) or place[:1] == ("tables",):
+        return [] if one == other else [".".join(map(str, place))]
+    keys = one if isinstance(one, dict) else range(max(len(one), len(other)))
+    return [found for key in keys for found in differing_places(one[key], other[key], (*place, key))]
+
+
+@given(trees(), trees())
+def test_a_merge_patch_makes_one_tree_of_another(old: dict[str, Any], new: dict[str, Any]) -> None:
+    patch = patch_between(old, new)
+    assert json.dumps(patched(old, patch), sort_keys=True) == json.dumps(new, sort_keys=True)
+    assert patch_between(new, new) == {}
+
+
+@settings(max_examples=60)
+@given(policies(), st.lists(st.integers(1, 60), min_size=1, max_size=3))
+def test_a_layout_says_the_units_of_a_stack_of_any_length(policy: Policy, blocks: list[int]) -> None:
+    for count in blocks:
+        try:
+            plan = compile_policy(policy, ModelShape([StackShape("blocks", count)], "m"), None)
+        except PolicyError:
+            continue
+        (stack,) = plan.stacks
+        layout = layout_of(stack)
+        assert read_layout(json.loads(json.dumps(layout_tree(layout)))) == layout
+        assert [*layout.spans(count)] == [(u.start, u.stop, u.kind) for u in stack.units]
+        assert layout.units is None, "a key says it, whatever the block count"
+
+
+def test_units_that_no_key_can_say_are_written_out() -> None:
+    (stack,) = compile_policy(load_policy("f8b0"), ModelShape([StackShape("b", 28)], "m"), 10).stacks
+    odd = attrs.evolve(stack, units=(Unit(0, 9, 12), Unit(1, 14, 20)))
+    plan = attrs.evolve(compile_policy(load_policy("f8b0"), SHAPE, 10), stacks=(odd,))
+    assert json.loads(plan.to_json())["layouts"][0]["units"] == [[9, 12, "middle"], [14, 20, "middle"]]
+    assert Plan.from_json(plan.to_json()) == plan

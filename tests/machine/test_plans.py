@@ -98,7 +98,7 @@ def test_compiling_is_pure_and_json_is_stable() -> None:
     plan = one_stack(load_policy("f8b8-taylor"), 28)
     assert plan == one_stack(load_policy("f8b8-taylor"), 28)
     assert plan.to_json() == one_stack(load_policy("f8b8-taylor"), 28).to_json()
-    assert json.loads(plan.to_json())["stacks"][0]["units"] == [[8, 12, "middle"]]
+    assert json.loads(plan.to_json())["layouts"] == [{"front": 8, "back": 8, "middle": "whole"}]
 
 
 def test_a_short_stack_beside_a_long_one_runs_in_full_and_says_so() -> None:

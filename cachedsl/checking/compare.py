@@ -1,0 +1,152 @@
+"""Compare policies and plans, by meaning: files, folders, and what they were at a revision."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from cachedsl.checking.kept_plans import causes
+from cachedsl.checking.kinds import classify
+from cachedsl.checking.sources import JSON, Source, list_files, source_of
+from cachedsl.explain.diff import diff
+from cachedsl.explain.diff_report import Compared
+from cachedsl.language.masks import BitMask
+from cachedsl.language.policy import Policy
+from cachedsl.loading import load_document
+from cachedsl.lower.compile import compile_policy
+from cachedsl.plan.codec import FORMAT as PLAN_FORMAT
+from cachedsl.plan.codec import from_json
+from cachedsl.plan.ir import Plan
+from cachedsl.plan.model_shape import ModelShape, StackShape
+from cachedsl.text.finding import CachedslError
+
+STEPS = 28
+
+
+@frozen(eq=False)
+class Held:
+    """A policy or a plan of one side; an error where it cannot be read.
+
+    Attributes:
+        name: what readers call it.
+        path: where it is, as the working tree has it; None where it is no file.
+        content: what it is.
+    """
+
+    name: str
+    path: Path | None
+    content: Policy | Plan | CachedslError
+
+
+@frozen
+class Target:
+    """A model and a step count that policies are compared on; without a count, that of the policy's mask, else 28."""
+
+    shape: ModelShape
+    steps: int | None = None
+
+
+Targets = Callable[[Held], Sequence[Target]]
+
+
+def read_side(root: Path, shown: str, path: Callable[[str], Path | None]) -> dict[str, Held]:
+    """Return the policies and plans at or below `root`, by their paths relative to it; a file alone by no name.
+
+    Args:
+        root: a file or a folder.
+        shown: what readers call it.
+        path: where a file of that relative path is in the working tree.
+    """
+    single = not root.is_dir()
+    held = {}
+    for file, _ in list_files((str(root),)).files:
+        inside = "" if single else Path(file).relative_to(root).as_posix()
+        name = shown if single else f"{shown.rstrip('/')}/{inside}"
+        data = Path(file).read_bytes()
+        if not single and file.endswith(JSON) and PLAN_FORMAT.encode() not in data:
+            continue  # another tool's
+        source = source_of(data, name)
+        kind = classify(source)
+        if kind == "plan" or kind == "policy" or (single and kind == "stranger"):
+            held[inside] = Held(name, path(inside), _content(source, kind == "plan", Path(file)))
+    return held
+
+
+def _content(source: Source, is_plan: bool, path: Path) -> Policy | Plan | CachedslError:
+    try:
+        return from_json(source.text) if is_plan else load_document(source.document, path.resolve())
+    except CachedslError as error:
+        return error
+
+
+def compare_sides(old: Mapping[str, Held], new: Mapping[str, Held], targets: Targets) -> Iterator[Compared]:
+    """Yield what became of every policy and plan of either side, by their names."""
+    for name in sorted({*old, *new}):
+        before, after = old.get(name), new.get(name)
+        yield from compare_held(before, after, targets)
+
+
+def compare_held(old: Held | None, new: Held | None, targets: Targets) -> Iterator[Compared]:
+    """Yield what became of one policy, once for each target, or of one plan."""
+    one = new or old
+    assert one is not None
+    renamed = old is not None and new is not None and _base(old.name) != _base(new.name)
+    name = f"{old.name} → {new.name}" if renamed and old and new else one.name
+    plans = [held.content for held in (old, new) if held is not None and isinstance(held.content, Plan)]
+    wanted = [_as_target(plans[0])] if plans else targets(one)
+    for target in wanted:
+        yield _compared(name, old, new, target)
+
+
+def _base(name: str) -> str:
+    return os.path.normpath(name.partition(":")[2] or name)
+
+
+def _as_target(plan: Plan) -> Target:
+    """Return the model and the step count of a plan; of a chain, the lists that it is made of."""
+    stacks = [
+        StackShape(
+            name, blocks, stack.transformer, (), stack.shape.modulated, stack.shape.long_skips, stack.shape.keeps
+        )
+        for stack in plan.stacks
+        for name, blocks in stack.shape.members
+    ]
+    return Target(ModelShape(stacks, plan.model), plan.num_inference_steps)
+
+
+def _compared(name: str, old: Held | None, new: Held | None, target: Target) -> Compared:
+    model = target.shape.label
+    made: list[Plan | None] = []
+    for held, side in ((old, "before"), (new, "after")):
+        try:
+            made.append(None if held is None else _plan(held, target))
+        except CachedslError as error:
+            why = "\n".join(f"{side}: {line}" for line in str(error).splitlines())
+            return Compared(name, "refused", model, target.steps, why=why)
+    before, after = made
+    if before is None or after is None:
+        plan = after or before
+        status = "added" if before is None else "removed"
+        steps = None if plan is None else plan.num_inference_steps
+        return Compared(name, status, model, steps, plan=plan)  # type: ignore[arg-type]
+    found = diff(before, after)
+    if not found:
+        return Compared(name, "same", model, after.num_inference_steps, found)
+    policy = None if new is None else new.content
+    because = causes(policy, found) if isinstance(policy, Policy) else ()
+    return Compared(name, "changed", model, after.num_inference_steps, found, because=because)
+
+
+def _plan(held: Held, target: Target) -> Plan:
+    if isinstance(held.content, CachedslError):
+        raise held.content
+    if isinstance(held.content, Plan):
+        return held.content
+    steps = target.steps
+    if steps is None:
+        mask = held.content.steps
+        steps = len(mask.bits) if isinstance(mask, BitMask) else STEPS
+    return compile_policy(held.content, target.shape, steps)

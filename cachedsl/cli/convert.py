@@ -1,0 +1,136 @@
+"""`cachedsl convert`: settings of other engines as policies, and policies as settings of other engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cachedsl.cli.explain import MAX_STEPS
+from cachedsl.cli.naming import policy_called
+from cachedsl.cli.output import say, stop, write_out
+from cachedsl.cli.stdin import standard_input
+from cachedsl.cli.tables import print_table, table_of
+from cachedsl.convert.engine import Asked, Written
+from cachedsl.convert.notes import ConversionError
+from cachedsl.convert.registry import UnknownEngine, engine_called, engines, write_policy
+from cachedsl.convert.registry import convert as read_settings
+from cachedsl.language.dump import written_tree
+from cachedsl.language.policy import Policy
+from cachedsl.text.document import MAX_BYTES
+from cachedsl.text.finding import CachedslError, Finding
+
+OWN = "cachedsl"
+SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.schema.json\n"
+
+
+@click.command()
+@click.argument("source", required=False)
+@click.option(
+    "--from", "source_engine", metavar="ENGINE", help="Whose settings SOURCE has; else it is told by what they are."
+)
+@click.option("--to", "target", default=OWN, show_default=True, metavar="ENGINE", help="Whose settings to write.")
+@click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="The run's step count, where SOURCE does not say it.")
+@click.option("--model", metavar="NAME", help="The model, where settings differ between models.")
+@click.option("--name", metavar="NAME", help="The policy's name; by default that of the file.")
+@click.option("--partial", is_flag=True, help="Write what can be carried over, where some of it cannot.")
+@click.option("--output", "-o", metavar="FILE", help="Write FILE, whole or not at all, in place of standard output.")
+@click.option("--list", "listed", is_flag=True, help="List the engines.")
+def convert(
+    source: str | None,
+    source_engine: str | None,
+    target: str,
+    steps: int | None,
+    model: str | None,
+    name: str | None,
+    partial: bool,
+    output: str | None,
+    listed: bool,
+) -> None:
+    """Convert SOURCE, settings of another engine, into a policy; or, with --to, a policy into settings.
+
+    SOURCE is a file or `-` for standard input; with --to also a bundled policy's name or a notation. What cannot be
+    carried over is named with its place, and nothing is written then, unless --partial is said.
+
+    Exit status: 0 fine, also with warnings; 1 something cannot be read or carried over; 2 wrong use.
+    """
+    if listed:
+        _list()
+        return
+    if source is None:
+        raise click.UsageError("name what to convert: a file, or `-` for standard input")
+    asked = Asked(steps, model)
+    notes: tuple[Finding, ...] = ()
+    try:
+        if target == OWN:
+            _, text, failed = _read(source, source_engine, asked, name, partial)
+        else:
+            engine_called(target)
+            policy, failed = policy_called(source) if source_engine is None else None, False
+            if policy is None:
+                policy, _, failed = _read(source, source_engine, asked, name, partial)
+            written = write_policy(policy, target, asked)
+            text, notes = written.text, _said(written, policy)
+    except ConversionError as error:
+        for line in str(error).splitlines():
+            say(f"{source}: error: {line}", err=True)
+        raise SystemExit(1) from error
+    except UnknownEngine as error:
+        raise click.UsageError(str(error)) from error
+    except CachedslError as error:
+        raise stop(error) from error
+    for one in notes:
+        say(one.render(), err=True)
+    failed = failed or any(one.severity == "error" for one in notes)
+    if text and (partial or not failed):
+        write_out(text, output)
+    if failed:
+        if not partial:
+            say("nothing is written, for something would be lost; --partial writes the rest", err=True)
+        raise SystemExit(1)
+
+
+def _read(source: str, engine: str | None, asked: Asked, name: str | None, partial: bool) -> tuple[Policy, str, bool]:
+    """Return the policy of settings, its YAML, and whether something is missing in it; say what there is to say."""
+    text, file = _text(source)
+    found = read_settings(text, file, engine=engine, asked=asked)
+    for finding in found.findings:
+        say(finding.render(), err=True)
+    if found.errors and not partial:
+        say("nothing is written, for something would be lost; --partial writes the rest", err=True)
+        raise SystemExit(1)
+    stem = name or _slug(Path(file).stem if source != "-" else found.engine.name)
+    whole = found.converted.without_errors() if found.errors else found.converted
+    policy = whole.policy(stem)
+    rest = {key: value for key, value in whole.tree.items() if key != "version"}
+    return policy, SCHEMA + written_tree({"version": 1, "name": stem, **rest}), bool(found.errors)
+
+
+def _text(source: str) -> tuple[str, str]:
+    if source == "-":
+        return standard_input().read(MAX_BYTES + 1).decode("utf-8", "replace"), "<stdin>"
+    try:
+        data = Path(source).read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{source} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    if len(data) > MAX_BYTES:
+        raise click.UsageError(f"{source} is larger than {MAX_BYTES // 1024} KiB")
+    return data.decode("utf-8", "replace"), source
+
+
+def _slug(stem: str) -> str:
+    kept = "".join(sign if sign.isalnum() or sign in "._-" else "-" for sign in stem.lower() if sign.isascii())
+    return kept.strip("-._") or "converted"
+
+
+def _said(written: Written, policy: Policy) -> tuple[Finding, ...]:
+    """Return what the other engine cannot say, at the places of the policy's keys."""
+    return tuple(note.finding(policy.place(*map(str, note.path))) for note in written.notes)
+
+
+def _list() -> None:
+    table = table_of("engine", "read", "written", "settings are written as")
+    for engine in engines():
+        marks = ["yes" if one is not None else "-" for one in (engine.read, engine.write)]
+        table.add_row(engine.name, *marks, engine.forms)
+    print_table(table)

@@ -1,0 +1,160 @@
+"""`cachedsl diff`: what changes from one policy, plan, folder or revision to another, by meaning."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from cachedsl.checking.compare import Held, Target, compare_held, compare_sides, read_side
+from cachedsl.checking.plans_table import PlansTable, nearest_table
+from cachedsl.checking.revisions import Revision, RevisionError, find_revision, lay_out
+from cachedsl.cli.explain import GENERIC, MAX_STEPS
+from cachedsl.cli.output import write_out
+from cachedsl.explain.diff_report import Compared, to_markdown, to_text, to_tree
+from cachedsl.loading import load_policy
+from cachedsl.matching.errors import UnsupportedModel
+from cachedsl.matching.reading import shape_called
+from cachedsl.rules.shape.names import NOT_FOUND
+from cachedsl.text.finding import CachedslError, PolicyError
+from cachedsl.text.scalars import printable
+
+Side = Mapping[str, Held]
+
+
+def _to_json(compared: list[Compared]) -> str:
+    return json.dumps(to_tree(compared), indent=2, ensure_ascii=False) + "\n"
+
+
+FORMATS: dict[str, Callable[[list[Compared]], str]] = {"text": to_text, "json": _to_json, "markdown": to_markdown}
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--model", "models", multiple=True, metavar="ADAPTER", help="Compare on this model; several may be named."
+)
+@click.option(
+    "--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="For this step count; several may be named."
+)
+@click.option("--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True)
+@click.option("--output", "-o", metavar="FILE", help="Write FILE, whole or not at all, in place of standard output.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
+def diff(
+    old: str,
+    new: str,
+    models: tuple[str, ...],
+    steps: tuple[int, ...],
+    form: str,
+    output: str | None,
+    exit_code: bool,
+) -> None:
+    """Compare OLD with NEW by meaning: steps, blocks, limits, predictors, and what a run costs.
+
+    Each is a policy, a plan, a folder of them, a bundled name or a notation; or REVISION:PATH as git has it. OLD may be
+    a revision alone: `cachedsl diff HEAD~1 policies/`. Policies are compared on what the `plans` table of
+    pyproject.toml names for them, else on a model with one stack of 28 blocks, for 28 steps.
+
+    Exit status: 0 fine; 1 a policy cannot be read or compiled, or, with --exit-code, something differs; 2 wrong use.
+    """
+    try:
+        targets = _targets(models, steps)
+        with ExitStack() as stack:
+            compared = list(_compare(old, new, targets, stack))
+    except (UnsupportedModel, RevisionError) as error:
+        raise click.UsageError(str(error)) from error
+    write_out(FORMATS[form](compared), output)
+    statuses = {one.status for one in compared}
+    if "refused" in statuses or (exit_code and statuses - {"same"}):
+        raise SystemExit(1)
+
+
+def _compare(old: str, new: str, targets: Callable[[Held], list[Target]], stack: ExitStack) -> Iterator[Compared]:
+    revision = _revision_alone(old)
+    before = _side(f"{old}:{new}" if revision else old, stack)
+    after = {} if revision and before and not os.path.lexists(new) else _side(new, stack)
+    if set(before) == set(after) == {""}:
+        yield from compare_held(before[""], after[""], targets)
+    elif ("" in before and not revision) or ("" in after and not revision):
+        raise click.UsageError("a file and a folder cannot be compared; name two files or two folders")
+    else:
+        yield from compare_sides(before, after, targets)
+
+
+def _revision_alone(name: str) -> Revision | None:
+    """Return the revision that a name is, where it is nothing else."""
+    if os.path.exists(name) or _loads(name):
+        return None
+    return find_revision(name, Path.cwd())
+
+
+def _loads(name: str) -> bool:
+    try:
+        load_policy(name)
+    except CachedslError:
+        return False
+    return True
+
+
+def _side(name: str, stack: ExitStack) -> Side:
+    if os.path.exists(name):
+        root = Path(name)
+        return read_side(root, name, lambda inside: root / inside)
+    revised, colon, path = name.partition(":")
+    revision = find_revision(revised, Path.cwd()) if colon else None
+    if revision is not None:
+        return _at(revision, path, stack)
+    try:
+        return {"": Held(name, None, load_policy(name))}
+    except PolicyError as error:
+        if any(found.code != NOT_FOUND.code for found in error.findings):
+            raise click.UsageError(str(error)) from error
+        raise click.UsageError(
+            f"`{printable(name)}` is no file, no folder, no revision of git with a path behind a colon, and no policy; "
+            "`cachedsl policies` lists those that are bundled"
+        ) from error
+
+
+def _at(revision: Revision, path: str, stack: ExitStack) -> Side:
+    """Return what a path held at a revision; nothing where it was not there."""
+    here = Path(os.path.realpath(path))
+    try:
+        inside = here.relative_to(Path(os.path.realpath(revision.top)))
+    except ValueError:
+        raise click.UsageError(f"{path} is not in the repository {revision.top}") from None
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="cachedsl-")))
+    lay_out(revision, folder)
+    root = folder / inside
+    if not root.exists():
+        return {}
+    return read_side(root, f"{revision.name}:{path}", lambda below: here / below)
+
+
+def _targets(models: tuple[str, ...], steps: tuple[int, ...]) -> Callable[[Held], list[Target]]:
+    """Return what policies are compared on: what the options name, else the table, else a model of one stack."""
+    named = [shape_called(model) for model in models]
+    tables: dict[Path, PlansTable | None] = {}
+
+    def of_table(held: Held) -> list[Target]:
+        if held.path is None or (named and steps):
+            return []
+        folder = held.path.resolve().parent
+        if folder not in tables:
+            tables[folder] = nearest_table(folder)
+        table = tables[folder]
+        entries = () if table is None else table.of(held.path)
+        return [Target(shape_called(model), count) for one in entries for model in one.models for count in one.steps]
+
+    def targets(held: Held) -> list[Target]:
+        known = of_table(held)
+        shapes = named or list(dict.fromkeys(one.shape for one in known)) or [GENERIC]
+        counts: tuple[int | None, ...] = steps or tuple(dict.fromkeys(one.steps for one in known)) or (None,)
+        return known if known and not named and not steps else [Target(s, n) for s in shapes for n in counts]
+
+    return targets

@@ -1,0 +1,1 @@
+"""Settings of other engines as policies, and policies as settings of other engines; one package an engine."""
