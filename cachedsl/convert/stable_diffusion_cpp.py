@@ -62,7 +62,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
     if mode in ("ucache", "spectrum"):
         what = "it is for U-Nets" if mode == "ucache" else "Spectrum's fit has no counterpart here"
         notes.append(Note(NOT_CARRIED, (MODE,), f"{MODE}: {what}", "use another mode"))
-        return Converted({"version": 1}, tuple(notes))
+        return Converted({}, tuple(notes))
     options = read_options(
         _pairs(str(said.get(OPTION) or ""), notes), WHOLE if mode == "easycache" else BLOCKS, NAME, (OPTION,)
     )
