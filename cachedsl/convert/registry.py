@@ -94,3 +94,18 @@ def write_policy(policy: Policy, engine: str, asked: Asked | None = None) -> Wri
         listed = ", ".join(one.name for one in engines() if one.write is not None)
         raise UnknownEngine(f"nothing is written for {engine}; there are {listed}")
     return chosen.write(policy, asked or Asked())
+
+
+def engine_table() -> str:
+    """Return the table of engines, as docs/convert.md has it."""
+    head = [
+        "| engine | `--from`, `--to` | read | written | written as | what has no counterpart |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = []
+    for one in engines():
+        marks = ["yes" if made is not None else "–" for made in (one.read, one.write)]
+        rows.append(
+            f"| {one.title} | `{one.name}` | {' | '.join(marks)} | {one.forms} | {'; '.join(one.refused) or '–'} |"
+        )
+    return "\n".join([*head, *rows]) + "\n"

@@ -161,7 +161,7 @@ def _write_easycache(policy: Policy, asked: Asked) -> Written:
     if policy.warmup.interval != 1:
         notes.append(Note(NOT_CARRIED, ("warmup", "interval"), f"warmup.interval: {NAME} has none"))
     pairs = {"threshold": policy.reuse.threshold, "start": shares[0], "end": round(1 - shares[1], 6)}
-    said = ",".join(f"{name}={value:g}" for name, value in pairs.items())
+    said = ",".join(f"{name}={value}" for name, value in pairs.items())
     return Written(f"{MODE} easycache {OPTION} {said}\n", tuple(notes))
 
 

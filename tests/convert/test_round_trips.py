@@ -101,7 +101,7 @@ def comes_back(policy: Policy, engine: str, steps: int = 12) -> bool | None:
 
 
 @pytest.mark.parametrize("engine", WRITABLE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(policy=of_cache_dit() | of_whole_steps() | policies())
 def test_what_can_be_said_comes_back(engine: str, policy: Policy) -> None:
     comes_back(policy, engine)

@@ -78,6 +78,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
         near = nearest(str(name), (*PARTS, *OPTIONS)) or nearest(str(name), ALIASES)
         hint = f"did you mean `{near}`?" if near else "leave it out; cache-dit drops it in silence"
         gathered.notes.append(Note(BAD_OPTION, (name,), f"{name}: cache-dit has no such key at the top", hint))
+    gathered.notes += _typed(tree, parts)
     if "cache_config" in parts:
         for name in flat:
             message = f"{name}: it stands beside `cache_config`, and cache-dit drops it"
@@ -94,6 +95,19 @@ def read(settings: Settings, asked: Asked) -> Converted:
             gathered.notes.append(Note(DIFFERS, (name,), message, "it is read as if it were in `cache_config`"))
         gathered.add(flat, ())
     return _converted(gathered, parts, asked, caches="cache_config" in parts or bool(flat))
+
+
+TYPED = "cache-dit 1.5.3 reads the type from a file as a text, at which its `enable_cache` stops"
+
+
+def _typed(tree: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Note]:
+    """Say that cache-dit itself cannot run a file that names the type."""
+    inner = parts.get("cache_config")
+    for given, path in ((tree, ()), (inner if isinstance(inner, Mapping) else {}, ("cache_config",))):
+        if given.get("cache_type") is not None:
+            hint = "there, set `cache_type` of the config to `CacheType.DBPrune` or `DBCache`"
+            return [Note(DIFFERS, (*path, "cache_type"), f"cache_type: {TYPED}", hint)]
+    return []
 
 
 def _converted(
@@ -303,6 +317,9 @@ def write(policy: Policy, asked: Asked) -> Written:
         message = f"stacks.{name}: files have one setting for all block lists"
         hint = "pass `params_modifiers` in Python"
         notes.append(Note(NOT_CARRIED, ("stacks", name), message, hint))
+    if "cache_type" in exported.options:
+        hint = "set `cache_type` of the loaded config to `CacheType.DBPrune`"
+        notes.append(Note(DIFFERS, ("prune",), f"prune: {TYPED}", hint))
     runtime, more = options_of(policy)
     return Written(to_yaml({"cache_config": exported.options, **runtime}), (*notes, *more))
 
