@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
     steps, outputs = {}, {}
     for given in json.loads((folder / "cases.json").read_text(encoding="utf-8")):
         reference_runner.attach = lambda case, transformer, given=given: enable(given, transformer, folder)
-        case = Case(name=given["name"], steps=given["steps"])
+        case = Case(name=given["name"], steps=given["steps"], blocks=10)
         steps[case.name], outputs[case.name] = reference_runner.run(case)
     (folder / "steps.json").write_text(json.dumps(steps), encoding="utf-8")
     torch.save(outputs, folder / "outputs.pt")

@@ -94,6 +94,10 @@ def read(settings: Settings, asked: Asked) -> Converted:
             message = f"{name}: beside `{beside[0]}` cache-dit drops options that are not in `cache_config`"
             gathered.notes.append(Note(DIFFERS, (name,), message, "it is read as if it were in `cache_config`"))
         gathered.add(flat, ())
+        if isinstance(flat.get("steps_computation_mask"), str):
+            message = "steps_computation_mask: in a flat file cache-dit leaves the preset a text, and reads its letters"
+            hint = "there, write the file with `cache_config`"
+            gathered.notes.append(Note(DIFFERS, ("steps_computation_mask",), message, hint))
     return _converted(gathered, parts, asked, caches="cache_config" in parts or bool(flat))
 
 
