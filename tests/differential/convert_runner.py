@@ -39,6 +39,7 @@ def enable(case: dict[str, Any], transformer: torch.nn.Module, folder: Path) -> 
     # its loader leaves the type a text, at which `enable_cache` stops
     config = configs["cache_config"]
     config.cache_type = type(config)().cache_type
+    config.num_inference_steps = case["steps"]  # without it, a bare transformer is refreshed a call early
     blocks = [transformer.transformer_blocks, transformer.single_transformer_blocks]
     cache_dit.enable_cache(BlockAdapter(transformer=transformer, blocks=blocks, forward_pattern=patterns), **configs)
 
