@@ -70,6 +70,8 @@ def test_check_of_nothing_is_wrong_use(tmp_path: Path) -> None:
     "arguments",
     [
         ["check", "policies"],
+        ["convert", "f8b0", "--to", "cache-dit"],
+        ["convert", "tests/convert/foreign/diffusers-mag.py"],
         ["diff", "f8b0", "f8b8"],
         ["explain", "f8b0", "--model", "flux"],
         ["plan", "f8b0", "--model", "flux", "--steps", "28"],

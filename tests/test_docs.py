@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 from cachedsl import bundled_policies
 from cachedsl.cli.main import main
+from cachedsl.convert.registry import engine_table
 from cachedsl.language.keys import entries, key_table, method_table, policy_schema, tap_table
 from cachedsl.language.methods import METHODS
 from cachedsl.language.taps import TAPS
@@ -23,6 +24,7 @@ from tests.golden import matches_golden
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 SECTIONS: dict[tuple[str, str], Callable[[], str]] = {
+    ("convert.md", "engines"): engine_table,
     ("language.md", "keys"): key_table,
     ("language.md", "taps"): tap_table,
     ("language.md", "methods"): method_table,

@@ -96,7 +96,10 @@ def _read(source: str, engine: str | None, asked: Asked, name: str | None, parti
     found = read_settings(text, file, engine=engine, asked=asked)
     for finding in found.findings:
         say(finding.render(), err=True)
-    if found.errors and not partial:
+    if found.errors and (not partial or not found.converted.tree):
+        if partial:
+            say("nothing can be carried over", err=True)
+            raise SystemExit(1)
         say("nothing is written, for something would be lost; --partial writes the rest", err=True)
         raise SystemExit(1)
     stem = name or _slug(Path(file).stem if source != "-" else found.engine.name)

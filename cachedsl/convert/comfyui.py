@@ -53,7 +53,11 @@ def knows(settings: Settings) -> bool:
 
 def read(settings: Settings, asked: Asked) -> Converted:
     """Return the policy of the first cache node of a workflow."""
-    kind, given, path = next(_nodes(plain(settings)))
+    found = next(_nodes(plain(settings)), None)
+    if found is None:
+        message = f"the file has no node {' or '.join(NODES)}"
+        return Converted({}, (Note(BAD_OPTION, (), message),))
+    kind, given, path = found
     read = read_options(given, TABLE, NAME, path)
     for other, _, where in list(_nodes(plain(settings)))[1:]:
         message = f"{other}: the workflow has another cache node before this one"

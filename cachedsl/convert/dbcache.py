@@ -152,7 +152,7 @@ def bins(bits: Any) -> tuple[list[int], list[int]]:
     """Return a mask as runs of computed and of reused steps in turn, computed first."""
     compute: list[int] = []
     cache: list[int] = []
-    last = 0
+    last = None
     for bit in bits:
         runs = compute if bit else cache
         if bit == last:

@@ -16,6 +16,7 @@ from cachedsl.language.misfit import Misfit, Path
 from cachedsl.language.parts import Compute, Signal
 from cachedsl.language.policy import Policy
 from cachedsl.language.schedule import MaskMismatch, resolve_mask, resolve_steps
+from cachedsl.text.tree import Node
 
 NAME = "diffusers"
 
@@ -72,6 +73,14 @@ def knows(settings: Settings) -> bool:
     return _found(settings) is not None
 
 
+def _root(settings: Settings) -> Node | None:
+    """Return the call that makes a config, or has one for an argument."""
+    for call in settings.calls:
+        if any(call_name(one) in {*CONFIGS, *UNKNOWN} for one in (call, *call.mapping.values())):
+            return call
+    return settings.root
+
+
 def _found(settings: Settings) -> tuple[str, Any, Path] | None:
     """Return the class, its arguments, and the path to them."""
     every = {*CONFIGS, *UNKNOWN}
@@ -90,11 +99,13 @@ def _found(settings: Settings) -> tuple[str, Any, Path] | None:
 def read(settings: Settings, asked: Asked) -> Converted:
     """Return the policy of one config."""
     found = _found(settings)
-    assert found is not None
+    if found is None:
+        message = f"the file has none of diffusers' configs: {', '.join(CONFIGS)}"
+        return Converted({}, (Note(BAD_OPTION, (), message),))
     name, given, path = found
     if name in UNKNOWN:
         message = f"{name}: it caches attention inside the blocks, which has no counterpart here"
-        return Converted({"version": 1}, (Note(NOT_CARRIED, path, message, "use another cache"),))
+        return Converted({}, (Note(NOT_CARRIED, path, message, "use another cache"),))
     table, make = CONFIGS[name]
     positional = {key: value for key, value in given.items() if key.isdecimal()} if isinstance(given, Mapping) else {}
     if positional:
@@ -105,7 +116,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
     options = read_options(given, table, NAME, path)
     tree = make(options, asked)
     steps = options["num_inference_steps"] if name == "MagCacheConfig" else asked.steps
-    return Converted({"version": 1, **tree}, tuple(options.notes), steps)
+    return Converted({"version": 1, **tree} if tree else {}, tuple(options.notes), steps)
 
 
 def _first_block(read: Options, asked: Asked) -> dict[str, Any]:
@@ -306,5 +317,6 @@ ENGINE = Engine(
     knows,
     read,
     write,
+    root=_root,
     refused=("`PyramidAttentionBroadcastConfig`, `FasterCacheConfig`, `TextKVCacheConfig`",),
 )

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from cachedsl.convert.forms import Settings
 from cachedsl.convert.notes import Converted, Note
 from cachedsl.language.policy import Policy
+from cachedsl.text.tree import Node
 
 
 @frozen
@@ -39,6 +40,8 @@ class Engine:
         knows: tells whether settings are its own; asked where the user does not name the engine.
         read: settings → policy; None where there is nothing to read.
         write: policy → settings; None where it cannot be said.
+        root: finds the value that is read among those of a program in Python; by default the first call.
+        shared: whether others build on its settings, and spell some of theirs like it; theirs they are then.
         refused: what cannot be carried over, in words, for the documentation.
     """
 
@@ -48,6 +51,8 @@ class Engine:
     knows: Callable[[Settings], bool]
     read: Callable[[Settings, Asked], Converted] | None = None
     write: Callable[[Policy, Asked], Written] | None = None
+    root: Callable[[Settings], Node | None] = lambda settings: settings.root
+    shared: bool = False
     refused: tuple[str, ...] = field(default=())
 
 

@@ -54,7 +54,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
     read.notes += misspelt(given, TABLE, NAME)
     steps = read["infer_steps"] or asked.steps
     model = asked.model or given.get("model_cls")
-    kind = read["feature_caching"] if "feature_caching" in read.values else None
+    kind = read["feature_caching"] if "feature_caching" in read.values or "feature_caching" not in given else None
     tree: dict[str, Any] = {}
     if kind == "NoCaching":
         tree = dict(OFF)
@@ -62,7 +62,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
         tree = MAKERS[kind](read, Asked(steps, model if isinstance(model, str) else None))
     elif kind is not None:
         read.note(NOT_CARRIED, "feature_caching", f"`{kind}` {REFUSED[kind]}", "use another kind")
-    return Converted({"version": 1, **tree}, tuple(read.notes), steps)
+    return Converted({"version": 1, **tree} if tree else {}, tuple(read.notes), steps)
 
 
 REFUSED = {

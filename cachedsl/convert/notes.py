@@ -101,7 +101,8 @@ class Converted:
     """A policy made of another engine's settings.
 
     Attributes:
-        tree: the policy as YAML has it: `version` and what differs from the defaults; it has no `name`.
+        tree: the policy as YAML has it: `version` and what differs from the defaults; it has no `name`. Empty where
+            nothing can be carried over.
         notes: what is to be said, in the order of the settings. Where one is an error, `tree` lacks that setting.
         steps: the step count that the settings name, None where they name none.
     """
@@ -126,6 +127,8 @@ class Converted:
         """
         if self.errors:
             raise ConversionError(self.notes)
+        if not self.tree:
+            raise ConversionError((Note(NOT_CARRIED, (), "nothing of these settings can be carried over"),))
         try:
             made: Policy = evolve(CONVERTER.structure(dict(self.tree), Policy), name=name)
         except (BaseValidationError, Misfit, Misfits) as error:

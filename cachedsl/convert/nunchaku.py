@@ -10,6 +10,7 @@ from cachedsl.convert.notes import IDLE_OPTION, NOT_CARRIED, Converted
 from cachedsl.convert.options import ANY, Option, read_options
 from cachedsl.convert.whole_steps import coefficients_of, first_block, models_with_coefficients
 from cachedsl.language.kinds import Flag, Number, Text, Whole
+from cachedsl.text.tree import Node
 
 NAME = "nunchaku"
 
@@ -36,12 +37,12 @@ DOUBLE = ("use_double_fb_cache", "residual_diff_threshold_multi", "residual_diff
 CALLS = ("apply_cache_on_pipe", "apply_cache_on_transformer")
 
 
-def _call(settings: Settings) -> dict[str, Any] | None:
+def _call(settings: Settings) -> Node | None:
+    """Return the call that enables a cache."""
     for call in settings.calls:
-        if call_name(call) in CALLS and set(call.mapping) <= {CALL, *TABLE}:
-            return dict(call.plain())
-        if call_name(call) == "TeaCache":
-            return dict(call.plain())
+        own = call_name(call) in CALLS and set(call.mapping) <= {CALL, *TABLE}
+        if own or call_name(call) == "TeaCache":
+            return call
     return None
 
 
@@ -54,8 +55,7 @@ def knows(settings: Settings) -> bool:
 
 def read(settings: Settings, asked: Asked) -> Converted:
     """Return the policy of a call, or of its arguments in a file."""
-    given = _call(settings) if settings.form == "python" else plain(settings)
-    assert given is not None
+    given = plain(settings)
     kind = given.pop(CALL, None)
     if kind == "TeaCache":
         return _teacache(given, asked)
@@ -71,7 +71,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
     if single is None:
         message = "without `residual_diff_threshold_single` releases differ: some compute the single blocks always"
         read.note(NOT_CARRIED, "use_double_fb_cache", message, "write `residual_diff_threshold_single`")
-        return Converted({"version": 1}, tuple(read.notes), asked.steps)
+        return Converted({}, tuple(read.notes), asked.steps)
     tree: dict[str, Any] = {"compute": "F1B0", "warmup": 1, "reuse": {"threshold": multi}}
     tree["stacks"] = {"single_transformer_blocks": {"reuse": {"threshold": single}}}
     return Converted({"version": 1, **tree}, tuple(read.notes), asked.steps)
@@ -83,11 +83,11 @@ def _teacache(given: dict[str, Any], asked: Asked) -> Converted:
     if polynomial is None:
         message = f"there are no coefficients of `{read['model_name']}` here"
         read.note(NOT_CARRIED, "model_name", message, f"name one of {models_with_coefficients()}")
-        return Converted({"version": 1}, tuple(read.notes), asked.steps)
+        return Converted({}, tuple(read.notes), asked.steps)
     message = "it takes the absolute value of the polynomial, which is not clamped here"
     name = "rel_l1_thresh" if "rel_l1_thresh" in read.values else next(iter(given), "rel_l1_thresh")
     read.note(NOT_CARRIED, name, message, "use its First Block Cache")
-    return Converted({"version": 1}, tuple(read.notes), read["num_steps"])
+    return Converted({}, tuple(read.notes), read["num_steps"])
 
 
 ENGINE = Engine(
@@ -96,5 +96,6 @@ ENGINE = Engine(
     "Python; its arguments in YAML or JSON",
     knows,
     read,
+    root=lambda settings: _call(settings) if settings.form == "python" else settings.root,
     refused=("its TeaCache, which takes the absolute value of the polynomial",),
 )

@@ -6,7 +6,7 @@ import pkgutil
 from functools import lru_cache
 from importlib import import_module
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 import cachedsl.convert as room
 from cachedsl.convert.cache_dit.files import ENGINE as CACHE_DIT
@@ -43,6 +43,8 @@ def engine_called(name: str) -> Engine:
 def engine_of(settings: Settings) -> Engine:
     """Return the engine whose settings these are. Raises `UnknownEngine` where none knows them, or several do."""
     found = [one for one in engines() if one.read is not None and one.knows(settings)]
+    if settings.form != "python" and len(found) > 1:
+        found = [one for one in found if not one.shared]
     if len(found) == 1:
         return found[0]
     if found:
@@ -75,10 +77,11 @@ def convert(text: str, file: str, *, engine: str | None = None, asked: Asked | N
     settings = read_settings(text, file)
     if settings.root is None:
         found = engine_called(engine) if engine else CACHE_DIT
-        return Conversion(found, Converted({"version": 1}), settings.findings)
+        return Conversion(found, Converted({}), settings.findings)
     chosen = engine_called(engine) if engine else engine_of(settings)
     if chosen.read is None or (engine and settings.form == "python" and not chosen.knows(settings)):
         raise UnknownEngine(f"{file} holds no settings of {chosen.name}")
+    settings = evolve(settings, root=chosen.root(settings))
     read = chosen.read(settings, asked or Asked())
     notes = (note.finding(settings.span(note.path)) for note in read.notes)
     return Conversion(chosen, read, (*settings.findings, *notes))
@@ -91,3 +94,18 @@ def write_policy(policy: Policy, engine: str, asked: Asked | None = None) -> Wri
         listed = ", ".join(one.name for one in engines() if one.write is not None)
         raise UnknownEngine(f"nothing is written for {engine}; there are {listed}")
     return chosen.write(policy, asked or Asked())
+
+
+def engine_table() -> str:
+    """Return the table of engines, as docs/convert.md has it."""
+    head = [
+        "| engine | `--from`, `--to` | read | written | written as | what has no counterpart |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = []
+    for one in engines():
+        marks = ["yes" if made is not None else "–" for made in (one.read, one.write)]
+        rows.append(
+            f"| {one.title} | `{one.name}` | {' | '.join(marks)} | {one.forms} | {'; '.join(one.refused) or '–'} |"
+        )
+    return "\n".join([*head, *rows]) + "\n"

@@ -170,9 +170,8 @@ def _request(given: Mapping[str, Any], asked: Asked) -> Converted:
     notes: list[Note] = []
     for name in OTHERS:
         if given.get(name) not in (None, False):
-            what = (
-                "SeaCache there filters the first block's modulated input" if "sea" in name else "it is not known here"
-            )
+            sea = "SeaCache there filters the first block's modulated input, and not the latent"
+            what = sea if name.startswith("sea") else "it has no counterpart here"
             notes.append(Note(NOT_CARRIED, (name,), f"{name}: {what}", "use another cache"))
     steps = given.get("num_inference_steps")
     asked = Asked(steps, asked.model) if asked.steps is None and type(steps) is int else asked
@@ -208,10 +207,10 @@ def _teacache(given: Any, name: str, asked: Asked) -> Converted:
     if not polynomial:
         message = "TeaCache needs the coefficients of the model"
         read.note(NOT_CARRIED, "coefficients", message, f"write them, or name one of {models_with_coefficients()}")
-        return Converted({"version": 1}, tuple(read.notes), asked.steps)
+        return Converted({}, tuple(read.notes), asked.steps)
     head, tail = _bound(read, "start_skipping", asked), _bound(read, "end_skipping", asked)
     if head is None or tail is None:
-        return Converted({"version": 1}, tuple(read.notes), asked.steps)
+        return Converted({}, tuple(read.notes), asked.steps)
     tree = teacache(read["teacache_thresh"], polynomial, head=max(head - 1, 1), tail=tail)
     return Converted({"version": 1, **tree}, tuple(read.notes), asked.steps)
 

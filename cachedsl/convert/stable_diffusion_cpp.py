@@ -62,7 +62,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
     if mode in ("ucache", "spectrum"):
         what = "it is for U-Nets" if mode == "ucache" else "Spectrum's fit has no counterpart here"
         notes.append(Note(NOT_CARRIED, (MODE,), f"{MODE}: {what}", "use another mode"))
-        return Converted({"version": 1}, tuple(notes))
+        return Converted({}, tuple(notes))
     options = read_options(
         _pairs(str(said.get(OPTION) or ""), notes), WHOLE if mode == "easycache" else BLOCKS, NAME, (OPTION,)
     )
@@ -161,7 +161,7 @@ def _write_easycache(policy: Policy, asked: Asked) -> Written:
     if policy.warmup.interval != 1:
         notes.append(Note(NOT_CARRIED, ("warmup", "interval"), f"warmup.interval: {NAME} has none"))
     pairs = {"threshold": policy.reuse.threshold, "start": shares[0], "end": round(1 - shares[1], 6)}
-    said = ",".join(f"{name}={value:g}" for name, value in pairs.items())
+    said = ",".join(f"{name}={value}" for name, value in pairs.items())
     return Written(f"{MODE} easycache {OPTION} {said}\n", tuple(notes))
 
 

@@ -69,13 +69,13 @@ def read(settings: Settings, asked: Asked) -> Converted:
         if "cache_backend" not in read.values:
             message = "cache_backend: it must say `cache_dit` or `teacache`"
             read.notes.append(Note(BAD_OPTION, path, message))
-        return Converted({"version": 1}, tuple(dict.fromkeys(read.notes)))
+        return Converted({}, tuple(dict.fromkeys(read.notes)))
     retained = read["use_ret_steps"]
     model = asked.model or plain(settings).get("model")
     named = Asked(asked.steps, model if isinstance(model, str) else None)
     polynomial = polynomial_of(read, named, retained)
     if polynomial is None:
-        return Converted({"version": 1}, tuple(read.notes), asked.steps)
+        return Converted({}, tuple(read.notes), asked.steps)
     tree = teacache(read["teacache_thresh"], polynomial, head=5 if retained else 1, tail=0 if retained else 1)
     second = read["coefficients_2"]
     if isinstance(second, str):

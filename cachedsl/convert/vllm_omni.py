@@ -58,10 +58,10 @@ def read(settings: Settings, asked: Asked) -> Converted:
         return Converted({"version": 1, **OFF}, (Note(DIFFERS, (key,), f"{key}: nothing is cached"),))
     if backend not in BACKENDS:
         message = f"{key}: `{backend}` is not known"
-        return Converted({"version": 1}, (Note(BAD_OPTION, (key,), message, f"one of {', '.join(BACKENDS)}"),))
+        return Converted({}, (Note(BAD_OPTION, (key,), message, f"one of {', '.join(BACKENDS)}"),))
     if backend == "step_cache":
         message = f"{key}: step_cache goes by the likeness of velocities, which is no signal here"
-        return Converted({"version": 1}, (Note(NOT_CARRIED, (key,), message, "use another cache"),))
+        return Converted({}, (Note(NOT_CARRIED, (key,), message, "use another cache"),))
     table, make = BACKENDS[backend]
     found = read_options(config, table, NAME, ("cache_config",))
     return make(found, asked)
@@ -79,7 +79,7 @@ def _cache_dit(read: Options, asked: Asked) -> Converted:
 def _tea_cache(read: Options, asked: Asked) -> Converted:
     polynomial = polynomial_of(read, asked)
     if polynomial is None:
-        return Converted({"version": 1}, tuple(read.notes), asked.steps)
+        return Converted({}, tuple(read.notes), asked.steps)
     tree = teacache(read["rel_l1_thresh"], polynomial)
     return Converted({"version": 1, **tree}, tuple(read.notes), asked.steps)
 
@@ -91,7 +91,7 @@ def _mag_cache(read: Options, asked: Asked) -> Converted:
         read.note(NOT_CARRIED, "mag_calibrate", "a policy does not calibrate", "run `cachedsl calibrate magnitude`")
     if ratios is None:
         read.note(NOT_CARRIED, "mag_ratios", "MagCache needs the ratios of the model", "write them, one a step")
-        return Converted({"version": 1}, tuple(read.notes), steps)
+        return Converted({}, tuple(read.notes), steps)
     head = retained(read["mag_retention_ratio"], steps)
     tree = magcache(read["mag_threshold"], list(ratios), read["mag_max_skip_steps"], head)
     return Converted({"version": 1, **tree}, tuple(read.notes), steps)

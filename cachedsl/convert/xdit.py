@@ -51,7 +51,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
         if "rel_l1_thresh" not in options.values and options["XDIT_FBCACHE_THRESH"] is not None:
             threshold = options["XDIT_FBCACHE_THRESH"]
         return Converted({"version": 1, **first_block(threshold)}, tuple(notes), asked.steps)
-    tree: dict[str, Any] = {"version": 1} if both else {"version": 1, **OFF}
+    tree: dict[str, Any] = {} if both else {"version": 1, **OFF}
     return Converted(tree, tuple(notes), asked.steps)
 
 

@@ -233,7 +233,8 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:.6g}"
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
     if isinstance(value, (list, tuple)):
         cells = [shown(one) for one in value]
         if len(cells) > 6:

@@ -70,16 +70,28 @@ def _taylor(read: Read, note: Callable[..., None]) -> Tree:
     order = read["taylorseer_order"]
     if order == 0:
         return {"method": "copy"}
-    if read["max_warmup_steps"] < 4:
+    if _head(read) < 3 + order:
         name = "max_warmup_steps" if read.says("max_warmup_steps") else "taylorseer_order"
         message = (
             "cache-dit takes no difference before step 3 and copies until then; here two computed steps are enough"
         )
-        note(DIFFERS, name, message, "from 4 warmup steps on both do the same")
+        hint = f"from {3 + order} warmup steps on, with a mask that computes as many, both do the same"
+        note(DIFFERS, name, message, "from 4 warmup steps on both do the same" if order == 1 else hint)
     found: Tree = {"method": "taylor"}
     if order > 1:
         found |= {"order": order, "form": "published"}
     return found
+
+
+def _head(read: Read) -> int:
+    """Return how many steps are computed at the head: the warmup, at most the mask's leading ones."""
+    mask = read["steps_computation_mask"]
+    leading = {"ultra": 4}.get(mask, 6) if mask in ("slow", "medium", "fast", "ultra") else None
+    if mask is not None and leading is None:
+        bits = "".join(map(str, mask))
+        leading = len(bits) - len(bits.lstrip("1"))
+    warmup: int = read["max_warmup_steps"]
+    return warmup if leading is None else min(warmup, leading)
 
 
 def _dmd(read: Read, note: Callable[..., None]) -> Tree:

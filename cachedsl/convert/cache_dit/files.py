@@ -37,6 +37,7 @@ class _Gathered:
 
     options: Tree = field(factory=dict)
     paths: dict[str, Path] = field(factory=dict)
+    of_stacks: dict[str, dict[str, Path]] = field(factory=dict)
     notes: list[Note] = field(factory=list)
 
     def add(self, given: Mapping[str, Any], path: Path, known: Mapping[str, str] | None = None) -> None:
@@ -48,6 +49,9 @@ class _Gathered:
     def placed(self, note: Note) -> Note:
         """Return a note of a flat option with its path in the file."""
         head = note.path[:1]
+        of_stack = self.of_stacks.get(str(head[0])) if len(note.path) > 1 else None
+        if of_stack is not None and str(note.path[1]) in of_stack:
+            return evolve(note, path=(*of_stack[str(note.path[1])], *note.path[2:]))
         if head and isinstance(head[0], str) and head[0] in self.paths:
             return evolve(note, path=(*self.paths[head[0]], *note.path[1:]))
         return note
@@ -59,11 +63,7 @@ def knows(settings: Settings) -> bool:
         return _call(settings) is not None
     found = names(settings)
     flat = found & (set(OPTIONS) | set(ALIASES))
-    return bool(
-        settings.form == "yaml"
-        and "cache_backend" not in found
-        and (found & set(PARTS) or (flat and len(flat) >= len(found - flat)))
-    )
+    return bool(settings.form == "yaml" and (found & set(PARTS) or (flat and len(flat) >= len(found - flat))))
 
 
 def read(settings: Settings, asked: Asked) -> Converted:
@@ -78,6 +78,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
         near = nearest(str(name), (*PARTS, *OPTIONS)) or nearest(str(name), ALIASES)
         hint = f"did you mean `{near}`?" if near else "leave it out; cache-dit drops it in silence"
         gathered.notes.append(Note(BAD_OPTION, (name,), f"{name}: cache-dit has no such key at the top", hint))
+    gathered.notes += _typed(tree, parts)
     if "cache_config" in parts:
         for name in flat:
             message = f"{name}: it stands beside `cache_config`, and cache-dit drops it"
@@ -93,7 +94,24 @@ def read(settings: Settings, asked: Asked) -> Converted:
             message = f"{name}: beside `{beside[0]}` cache-dit drops options that are not in `cache_config`"
             gathered.notes.append(Note(DIFFERS, (name,), message, "it is read as if it were in `cache_config`"))
         gathered.add(flat, ())
+        if isinstance(flat.get("steps_computation_mask"), str):
+            message = "steps_computation_mask: in a flat file cache-dit leaves the preset a text, and reads its letters"
+            hint = "there, write the file with `cache_config`"
+            gathered.notes.append(Note(DIFFERS, ("steps_computation_mask",), message, hint))
     return _converted(gathered, parts, asked, caches="cache_config" in parts or bool(flat))
+
+
+TYPED = "cache-dit 1.5.3 reads the type from a file as a text, at which its `enable_cache` stops"
+
+
+def _typed(tree: Mapping[str, Any], parts: Mapping[str, Any]) -> list[Note]:
+    """Say that cache-dit itself cannot run a file that names the type."""
+    inner = parts.get("cache_config")
+    for given, path in ((tree, ()), (inner if isinstance(inner, Mapping) else {}, ("cache_config",))):
+        if given.get("cache_type") is not None:
+            hint = "there, set `cache_type` of the config to `CacheType.DBPrune` or `DBCache`"
+            return [Note(DIFFERS, (*path, "cache_type"), f"cache_type: {TYPED}", hint)]
+    return []
 
 
 def _converted(
@@ -156,23 +174,25 @@ def _read_python(settings: Settings, asked: Asked) -> Converted:
     parts: Tree = {}
     blocks: list[str] = []
     modifiers: Any = None
+    where: Path = ("params_modifiers",)
     if call_name(call) in CALLS:
         for name, value in tree.items():
             if name in ("cache_config", "calibrator_config"):
                 _config(gathered, value, (name,))
             elif name in ("parallelism_config", "quantize_config", "attention_backend"):
                 parts[name] = {key: one for key, one in value.items() if key != CALL} if _is(value) else value
-            elif name == "params_modifiers":
+            elif name == "params_modifiers" and value is not None:
                 modifiers = value
             elif name == "0" and _is(value):
                 blocks = _block_names(value)
-                modifiers = value.get("params_modifiers", modifiers)
+                if modifiers is None and "params_modifiers" in value:
+                    modifiers, where = value["params_modifiers"], ("0", "params_modifiers")
             elif name not in (CALL, "0", "pipe", "pipe_or_adapter"):
                 gathered.add({name: value}, ())
     else:
         _config(gathered, tree, ())
     _masks(gathered)
-    overrides = _overrides(gathered, modifiers, blocks, asked)
+    overrides = _overrides(gathered, modifiers, where, blocks, asked)
     return _converted(gathered, parts, asked, caches=True, overrides=overrides)
 
 
@@ -219,7 +239,7 @@ def _masks(gathered: _Gathered) -> None:
             if bins[0] is not None and bins[1] is not None:
                 bits = bins_mask(bins[0], bins[1], steps)
             else:
-                bits = steps_mask(mask.get("mask_policy", mask.get("3", "medium")), steps)
+                bits = steps_mask(str(mask.get("mask_policy", mask.get("3", "medium"))), steps)
         except (TypeError, ValueError) as error:
             path = gathered.paths["steps_computation_mask"]
             gathered.notes.append(Note(BAD_OPTION, path, f"steps_computation_mask: {error}"))
@@ -241,13 +261,12 @@ def _block_names(adapter: Mapping[str, Any]) -> list[str]:
     return [str(one).rpartition(".")[2] for one in flat if isinstance(one, Expression)]
 
 
-def _overrides(gathered: _Gathered, modifiers: Any, blocks: list[str], asked: Asked) -> dict[str, Tree]:
+def _overrides(gathered: _Gathered, modifiers: Any, path: Path, blocks: list[str], asked: Asked) -> dict[str, Tree]:
     """Return the options of each block list that has a modifier of its own."""
     if modifiers is None:
         return {}
     listed = modifiers if isinstance(modifiers, list) else [modifiers]
     flat = [one for item in listed for one in (item if isinstance(item, list) else [item])]
-    path: Path = ("params_modifiers",)
     if not blocks and asked.model is not None:
         try:
             blocks = [stack.name for stack in shape_called(asked.model).stacks]
@@ -259,15 +278,17 @@ def _overrides(gathered: _Gathered, modifiers: Any, blocks: list[str], asked: As
         gathered.notes.append(Note(NOT_CARRIED, path, message, "name the model, or `blocks` in a BlockAdapter"))
         return {}
     found: dict[str, Tree] = {}
-    for name, one in zip(blocks, flat, strict=False):
+    for index, (name, one) in enumerate(zip(blocks, flat, strict=False)):
         inner = _Gathered()
+        at: Path = (*path, index) if isinstance(modifiers, list) else path
         if _is(one):
             for key, value in one.items():
                 if key in ("cache_config", "calibrator_config"):
-                    _config(inner, value, (*path, key))
+                    _config(inner, value, (*at, key))
                 elif key != CALL:
-                    inner.add({key: value}, path)
+                    inner.add({key: value}, at)
         gathered.notes += inner.notes
+        gathered.of_stacks[name] = inner.paths
         if inner.options:
             found[name] = inner.options
     return found
@@ -300,6 +321,9 @@ def write(policy: Policy, asked: Asked) -> Written:
         message = f"stacks.{name}: files have one setting for all block lists"
         hint = "pass `params_modifiers` in Python"
         notes.append(Note(NOT_CARRIED, ("stacks", name), message, hint))
+    if "cache_type" in exported.options:
+        hint = "set `cache_type` of the loaded config to `CacheType.DBPrune`"
+        notes.append(Note(DIFFERS, ("prune",), f"prune: {TYPED}", hint))
     runtime, more = options_of(policy)
     return Written(to_yaml({"cache_config": exported.options, **runtime}), (*notes, *more))
 
@@ -311,6 +335,8 @@ ENGINE = Engine(
     knows,
     read,
     write,
+    root=lambda settings: _call(settings) if settings.form == "python" else settings.root,
+    shared=True,
     refused=(
         "`attention_backend`, `params_modifiers` without block lists or a model",
         "sizes that are `auto`, SVDQuant, nvfp4, `precision_plan`",

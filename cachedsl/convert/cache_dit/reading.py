@@ -43,7 +43,7 @@ def policy_from_options(
     stacks = {}
     for name, changes in (overrides or {}).items():
         stacks[name], more = _override(options, changes, tree, count)
-        notes += [note.under(name) for note in more if note not in reader.notes]
+        notes += [note.under(name) for note in more if note not in (*read.notes, *reader.notes)]
     if stacks:
         tree["stacks"] = {name: entry for name, entry in stacks.items() if entry}
     return Converted({"version": 1, **tree}, tuple(notes), count)
