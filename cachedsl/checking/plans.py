@@ -33,6 +33,7 @@ OTHER_FORM = Rule(
     "see a difference where nothing has changed.",
     bad='"table": [[1, "compute", "warmup"], [1, "compute", "warmup"]]',
     good='"table": [[2, "compute", "warmup"]]',
+    category="style",
 )
 RULES = (BAD_PLAN, OTHER_FORM)
 HINT = "compile the policy anew: cachedsl explain POLICY --format json"

@@ -29,17 +29,27 @@ def compile_policy(policy: Policy, shape: ModelShape, num_inference_steps: int |
     Raises:
         PolicyError: the policy does not hold, or does not fit the model or the step count; all findings at once.
     """
-    shape = _spanned(policy, shape)
-    count = Count(policy, shape, num_inference_steps)
-    _refuse([*_meaning(policy), *run_checks("fit", count), *run_checks("count", count)])
+    _refuse(refusals(policy, shape, num_inference_steps))
+    shape = spanned(policy, shape)
     stacks = [_stack_plan(policy, stack, num_inference_steps) for stack in shape.stacks]
     cfg = Guidance(**attrs.asdict(policy.cfg))
     return Plan(policy.name, shape.label, num_inference_steps, cfg, stacks)
 
 
+def refusals(policy: Policy, shape: ModelShape, num_inference_steps: int | None) -> list[Finding]:
+    """Return why a policy does not hold, does not fit the model, or not the step count; nothing where it compiles."""
+    count = Count(policy, spanned(policy, shape), num_inference_steps)
+    return [*_meaning(policy), *run_checks("fit", count), *run_checks("count", count)]
+
+
 def check_fit(policy: Policy, shape: ModelShape) -> None:
     """Check what can be checked of a policy on a model before the step count is known. Raises `PolicyError`."""
-    _refuse([*_meaning(policy), *run_checks("fit", Fit(policy, _spanned(policy, shape)))])
+    _refuse(fit_refusals(policy, shape))
+
+
+def fit_refusals(policy: Policy, shape: ModelShape) -> list[Finding]:
+    """Return why a policy does not hold, or does not fit the model; nothing where it fits."""
+    return [*_meaning(policy), *run_checks("fit", Fit(policy, spanned(policy, shape)))]
 
 
 @lru_cache(maxsize=256)
@@ -53,7 +63,8 @@ def _refuse(findings: list[Finding]) -> None:
         raise PolicyError(in_file_order(findings))
 
 
-def _spanned(policy: Policy, shape: ModelShape) -> ModelShape:
+def spanned(policy: Policy, shape: ModelShape) -> ModelShape:
+    """Return the shape as the policy divides it: under `span: joined`, lists that follow each other are one."""
     return shape.joined() if policy.span == "joined" else shape
 
 
