@@ -32,8 +32,9 @@ from typing import Any
 import yaml
 
 from cachedsl import load_policy
-from cachedsl.checking.check import Checked, check_paths
+from cachedsl.checking.check import Checked
 from cachedsl.checking.models import held_on
+from cachedsl.checking.run import Options, Run
 from cachedsl.loading import parse_policy
 from cachedsl.lower.compile import compile_policy, refusals
 from cachedsl.plan.model_shape import ModelShape, StackShape
@@ -91,8 +92,8 @@ def checked(case: Case, folder: Path) -> list[Checked]:
         (folder / name).write_text(case["policy"] + text * times, encoding="utf-8", newline="")
     models = [case["model"]] if "model" in case else []
     steps = [case["steps"]] if "steps" in case else []
-    held = held_on(models, steps)
-    return check_paths([str(folder) if case.get("folder") else name], io.BytesIO(), lambda path: held)
+    options = Options(held=held_on(models, steps) or None)
+    return Run([str(folder) if case.get("folder") else name], io.BytesIO(), options).examine()
 
 
 def run_facts(case: Case) -> RunFacts:

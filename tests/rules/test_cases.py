@@ -86,7 +86,8 @@ def _fixed(code: str, case: Case, folder: Path) -> str:
     if all(one.fix is not None and one.fix.safe for one in applied):
         before_plan, after_plan = _plan(first, case), _plan(second, case)
         assert before_plan in (None, after_plan), "a safe fix keeps the plan"
-    comments = [line.partition("#")[2] for line in before.splitlines() if "#" in line]
+    comments = [line.partition("#")[2].partition("# cachedsl: ")[0] for line in before.splitlines() if "#" in line]
+    comments = [comment.strip() for comment in comments if not comment.startswith(" cachedsl: ")]
     assert all(comment in text for comment in comments), "a fix keeps the comments"
     return text
 

@@ -1,0 +1,195 @@
+"""Read the `plans` table of `[tool.cachedsl]` in pyproject.toml: which policies are held on which models and steps.
+
+[[tool.cachedsl.plans]]
+policy = "policies/*.yaml"
+model = "flux"
+steps = [28]
+folder = "plans"
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from cachedsl.text.finding import Finding, PolicyError, Rule, Span, in_file_order
+from cachedsl.text.scalars import shortened
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PYPROJECT = "pyproject.toml"
+MAX_STEPS = 10_000
+BAD_TABLE = Rule(
+    "bad-plans-table",
+    "shape",
+    "an entry of `plans` in pyproject.toml that cannot be read",
+    why="`[[tool.cachedsl.plans]]` says for which models and step counts the plans of policies are kept. An entry that "
+    "is misspelt keeps nothing, and a change of a policy would go unseen.",
+    bad='[[tool.cachedsl.plans]]\npolicy = "policies/*.yaml"\nmodle = "flux"\nsteps = [28]',
+    good='[[tool.cachedsl.plans]]\npolicy = "policies/*.yaml"\nmodel = "flux"\nsteps = [28]\nfolder = "plans"',
+)
+RULES = (BAD_TABLE,)
+_HEADER = re.compile(r"^\s*\[\[\s*tool\s*\.\s*cachedsl\s*\.\s*plans\s*\]\]", re.M)
+
+
+@frozen
+class PlansEntry:
+    """One entry of the table.
+
+    Attributes:
+        policy: a policy's path or a glob of paths, relative to the folder of pyproject.toml; or a bundled name.
+        models: names as `--model` takes them, or paths of adapters.
+        steps: step counts.
+        folder: where the plans are, relative to the folder of pyproject.toml.
+        span: where the entry begins.
+    """
+
+    policy: str
+    models: tuple[str, ...]
+    steps: tuple[int, ...]
+    folder: str = "plans"
+    span: Span = field(default=Span(PYPROJECT), eq=False)
+
+
+@frozen
+class PlansTable:
+    """The entries of a pyproject.toml, and the folder that it is in."""
+
+    root: Path
+    entries: tuple[PlansEntry, ...] = ()
+
+    def of(self, policy: Path) -> tuple[PlansEntry, ...]:
+        """Return the entries that hold the policy at `policy`."""
+        try:
+            inside = policy.resolve().relative_to(self.root.resolve())
+        except ValueError:
+            return ()
+        return tuple(one for one in self.entries if inside in set(matches(self.root, one.policy)))
+
+
+def matches(root: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files that a pattern of the table means, relative to `root`, sorted; hidden ones are left out."""
+    if not any(sign in pattern for sign in "*?["):
+        if (root / pattern).is_file():
+            yield Path(pattern)
+        return
+    for found in sorted(root.glob(pattern)):
+        inside = found.relative_to(root)
+        if found.is_file() and not any(part.startswith(".") for part in inside.parts):
+            yield inside
+
+
+def nearest_pyproject(start: Path) -> Path | None:
+    """Return the pyproject.toml of `start` or of the nearest folder above that has one."""
+    for folder in (start, *start.parents):
+        if (folder / PYPROJECT).is_file():
+            return folder / PYPROJECT
+    return None
+
+
+def nearest_table(start: Path) -> PlansTable | None:
+    """Return the table that holds for the folder `start`; None where no pyproject.toml has one.
+
+    Raises:
+        PolicyError: it cannot be read; all findings at once.
+    """
+    file = nearest_pyproject(start)
+    if file is None:
+        return None
+    shown = PYPROJECT if file.parent == start else str(file)
+    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError([BAD_TABLE.finding(f"no TOML: {error}", _span_of_error(str(error), shown))]) from None
+    tool = tree.get("tool", {})
+    own = tool.get("cachedsl", {}) if isinstance(tool, Mapping) else {}
+    if not isinstance(own, Mapping) or "plans" not in own:
+        return None
+    entries, findings = read_table(own["plans"], text, shown)
+    if findings:
+        raise PolicyError(findings)
+    return PlansTable(file.parent, entries)
+
+
+def _span_of_error(message: str, file: str) -> Span:
+    found = re.search(r"line (\d+), column (\d+)", message)
+    return Span(file) if found is None else Span(file, int(found[1]), int(found[2]))
+
+
+def read_table(value: Any, text: str = "", file: str = PYPROJECT) -> tuple[tuple[PlansEntry, ...], tuple[Finding, ...]]:
+    """Return the entries of the table's value, and what is wrong with it; `text` is the file's, to tell lines."""
+    headers = [match.start() + match[0].index("[") for match in _HEADER.finditer(text)]
+
+    def place(index: int) -> Span:
+        if len(headers) != (len(value) if isinstance(value, list) else 1):
+            return Span(file)  # written in another form
+        return Span(file, text.count("\n", 0, headers[index]) + 1)
+
+    if not isinstance(value, list):
+        message = f"plans: expected entries [[tool.cachedsl.plans]], got {shortened(repr(value), 60)}"
+        return (), (BAD_TABLE.finding(message, Span(file)),)
+    entries, findings = [], []
+    for index, one in enumerate(value):
+        span = place(index)
+        wrong = list(_wrong(one))
+        findings += [BAD_TABLE.finding(f"plans: {message}", span, hint) for message, hint in wrong]
+        if not wrong:
+            models, steps = one["model"], one["steps"]
+            entries.append(
+                PlansEntry(
+                    one["policy"],
+                    tuple(models) if isinstance(models, list) else (models,),
+                    tuple(steps) if isinstance(steps, list) else (steps,),
+                    one.get("folder", "plans"),
+                    span,
+                )
+            )
+    return tuple(entries), in_file_order(findings)
+
+
+KEYS = ("policy", "model", "steps", "folder")
+
+
+def _wrong(entry: Any) -> Iterator[tuple[str, str | None]]:
+    """Yield what is wrong with an entry, each with the way out."""
+    if not isinstance(entry, Mapping):
+        yield f"expected an entry with {', '.join(KEYS)}, got {shortened(repr(entry), 60)}", None
+        return
+    for key in entry:
+        if key not in KEYS:
+            near = get_close_matches(key, KEYS, 1)
+            yield (
+                f"unknown key `{shortened(key)}`",
+                f"did you mean `{near[0]}`?" if near else f"one of {', '.join(KEYS)}",
+            )
+    for key, example in (("policy", '"policies/*.yaml"'), ("model", '"flux"'), ("steps", "[28]")):
+        if key not in entry:
+            yield f"`{key}` is missing", f"such as {key} = {example}"
+    models, steps = entry.get("model", "x"), entry.get("steps", 1)
+    for key, values in (("policy", [entry.get("policy", "x")]), ("folder", [entry.get("folder", "x")])):
+        if not all(_is_path(one) for one in values):
+            yield f"{key}: expected a path below this folder, got {shortened(repr(values[0]), 60)}", None
+    listed = models if isinstance(models, list) else [models]
+    if not listed or not all(isinstance(one, str) and one for one in listed):
+        yield f"model: expected a model's name, or a list of names, got {shortened(repr(models), 60)}", None
+    counts = steps if isinstance(steps, list) else [steps]
+    if not counts or not all(type(one) is int and 1 <= one <= MAX_STEPS for one in counts):
+        said = shortened(repr(steps), 60)
+        yield f"steps: expected a step count from 1 to {MAX_STEPS}, or a list of them, got {said}", None
+
+
+def _is_path(value: Any) -> bool:
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    path = Path(value)
+    return not path.is_absolute() and ".." not in path.parts
