@@ -20,7 +20,7 @@ def dependents_of(paths: Iterable[Path]) -> list[Path]:
 
     Folders that hold other packages or what was built are passed over, and so are hidden ones.
     """
-    named = [path.resolve() for path in paths]
+    named = [path.resolve() for path in paths if path.is_file()]
     children: dict[Path, list[Path]] = {}
     for root in dict.fromkeys(tree_root(path) for path in named):
         for child, parent in _extending(root):
@@ -45,6 +45,8 @@ def _extending(root: Path) -> Iterable[tuple[Path, Path]]:
                 continue
             path = Path(folder, name)
             try:
+                if not path.is_file():
+                    continue  # to open a pipe would wait for who writes to it
                 with path.open("rb") as stream:
                     data = stream.read(MAX_BYTES)
             except OSError:

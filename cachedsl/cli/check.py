@@ -12,7 +12,7 @@ import click
 from cachedsl.checking.catalogue import all_rules
 from cachedsl.checking.check import Checked
 from cachedsl.checking.config import SEVERITIES
-from cachedsl.checking.formats import NAMES, format_called
+from cachedsl.checking.formats import NAMES, clamped, format_called
 from cachedsl.checking.models import held_on
 from cachedsl.checking.report import Report
 from cachedsl.checking.run import Options, Run
@@ -114,11 +114,11 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
     report = Report(checked, all_rules(), _colours(given["color"], given["output_file"]), fixed)
     lines = list(statistics(report, form.name) if given["as_statistics"] else form.render(report))
     if form.for_people:
-        lines += summary(checked, sum(fixed.values()), 0 if known is None else known.gone)
+        lines += map(clamped, summary(checked, sum(fixed.values()), 0 if known is None else known.gone))
     if given["output_file"]:
         write_whole(given["output_file"], "".join(f"{line}\n" for line in lines))
     else:
-        emit(lines, err=fixing and "-" in paths)
+        emit(lines, err=fixing and "-" in paths, for_people=form.for_people)
     failing = SEVERITIES[: SEVERITIES.index(given["fail_on"] or config.fail_on) + 1]
     if not given["exit_zero"] and any(found.severity in failing for found in report.findings()):
         raise SystemExit(1)

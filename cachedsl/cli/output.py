@@ -25,10 +25,12 @@ def say(text: str, err: bool = False) -> None:
     click.echo(line.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
-def emit(lines: Iterable[str], err: bool = False) -> None:
-    """Print lines that a format made, in UTF-8 whatever the terminal takes, each as it is."""
+def emit(lines: Iterable[str], *, err: bool = False, for_people: bool = True) -> None:
+    """Print lines that a format made, each as it is: for people as the terminal takes it, for programs in UTF-8."""
+    stream = sys.stderr if err else sys.stdout
+    encoding = (for_people and getattr(stream, "encoding", None)) or "utf-8"
     for line in lines:
-        click.echo(f"{line}\n".encode("utf-8", "backslashreplace"), nl=False, err=err)
+        click.echo(f"{line}\n".encode(encoding, "backslashreplace"), nl=False, err=err)
 
 
 def fault(error: Exception) -> SystemExit:

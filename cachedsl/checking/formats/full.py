@@ -36,7 +36,7 @@ class _Painter:
         self._wanted = wanted
 
     def __call__(self, text: str, colour: str | None = None, bold: bool = False) -> str:
-        return click.style(text, fg=colour, bold=bold) if self._wanted and text else text
+        return click.style(text, fg=colour, bold=bold or None) if self._wanted and text else text
 
 
 def _block(report: Report, found: Finding) -> Iterator[str]:

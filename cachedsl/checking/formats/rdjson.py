@@ -12,7 +12,8 @@ from typing import Any
 from cachedsl.checking.formats._short import workspace_path
 from cachedsl.checking.formats._tree import edit_place
 from cachedsl.checking.report import Format, Report
-from cachedsl.text.finding import RULES_URL, Finding, Span
+from cachedsl.text.edit import apply_edits
+from cachedsl.text.finding import RULES_URL, Edit, Finding, Fix, Span
 from cachedsl.text.tree import Document
 
 
@@ -44,10 +45,16 @@ def _diagnostic(report: Report, found: Finding) -> dict[str, Any]:
         ],
     }
     if found.fix is not None and document is not None:
-        tree["suggestions"] = [
-            {"range": _range(edit_place(document, edit), document), "text": edit.text} for edit in found.fix.edits
-        ]
+        tree["suggestions"] = [_suggestion(found.fix, document)]
     return tree
+
+
+def _suggestion(fix: Fix, document: Document) -> dict[str, Any]:
+    """Return a fix as one change; several suggestions would be taken for alternatives."""
+    whole = Edit(min(edit.start for edit in fix.edits), max(edit.end for edit in fix.edits), "")
+    changed = apply_edits(document.text, fix.edits)
+    text = changed[whole.start : len(changed) - (len(document.text) - whole.end)]
+    return {"range": _range(edit_place(document, whole), document), "text": text}
 
 
 def _range(span: Span, document: Document | None) -> dict[str, Any]:
