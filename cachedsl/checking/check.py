@@ -67,6 +67,11 @@ def check_source(source: Source, held: HeldOn = on_nothing) -> Checked:
     return Checked(source.file, kind, findings, source)
 
 
+def is_ours(source: Source) -> bool:
+    """Tell whether a file is one of cachedsl's by what it holds."""
+    return classify(source) != "stranger"
+
+
 def with_folders(checked: Sequence[Checked], held: HeldOn) -> list[Checked]:
     """Add what is found by looking at all policies of a folder, each finding to the file that it is in."""
     more: dict[str, list[Finding]] = {}

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from attrs import evolve, frozen
 
 from cachedsl.checking.baseline import Baseline
-from cachedsl.checking.check import Checked, check_source, with_folders
+from cachedsl.checking.check import Checked, check_source, is_ours, with_folders
 from cachedsl.checking.config import Config, config_of
 from cachedsl.checking.dependents import dependents_of
 from cachedsl.checking.ignores import ignore_findings, ignores_of, without_ignored
@@ -40,6 +40,7 @@ class Options:
         held: models and step counts in place of the `plans` table; None where it holds.
         dependents: whether policies that extend a named file are checked with it.
         stdin_filename: where standard input is taken to lie.
+        skip_others: whether files of other tools are passed over, also where they are named.
     """
 
     select: tuple[str, ...] | None = None
@@ -48,6 +49,7 @@ class Options:
     held: tuple[Held, ...] | None = None
     dependents: bool = True
     stdin_filename: str | None = None
+    skip_others: bool = False
 
 
 class Run:
@@ -69,6 +71,8 @@ class Run:
         sources = list(read_sources(listing, stdin, options.stdin_filename))
         if options.dependents:
             sources += self._dependents(sources)
+        if options.skip_others:
+            sources = [evolve(source, named=source.named and is_ours(source)) for source in sources]
         self.sources = tuple(sources)
         self._stdin = (options.stdin_filename or STDIN) if "-" in self.paths else None
         self._folders = any(os.path.isdir(path) for path in self.paths)

@@ -82,6 +82,7 @@ def _options(*made: Callable[[Any], Any]) -> Callable[[Any], Any]:
     click.option("--fail-on", type=click.Choice(SEVERITIES), help="The least severity that fails.  [default: error]"),
     click.option("--exit-zero", is_flag=True, help="End with 0, whatever is found."),
     click.option("--dependents/--no-dependents", default=True, help="Check what extends a named file, too.  [default]"),
+    click.option("--skip-others", is_flag=True, help="Pass over files of other tools, also where they are named."),
     click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", show_default=True),
 )
 def check(paths: tuple[str, ...], **given: Any) -> None:
@@ -110,7 +111,10 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
     fixing = given["fix"] or given["unsafe_fixes"]
     fixed = apply_all(run, given["unsafe_fixes"]) if fixing else {}
     checked = run.examine(baseline=known)
-    _refuse_strangers(paths, checked)
+    if given["skip_others"]:
+        checked = [one for one in checked if one.kind != "stranger" or one.findings]
+    else:
+        _refuse_strangers(paths, checked)
     report = Report(checked, all_rules(), _colours(given["color"], given["output_file"]), fixed)
     lines = list(statistics(report, form.name) if given["as_statistics"] else form.render(report))
     if form.for_people:
@@ -136,6 +140,7 @@ def _asked(given: dict[str, Any]) -> Options:
         held,
         given["dependents"],
         given["stdin_filename"],
+        given["skip_others"],
     )
 
 
