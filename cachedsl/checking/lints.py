@@ -9,11 +9,11 @@ from attrs import evolve, frozen
 
 from cachedsl.language.policy import Policy
 from cachedsl.loading import Read
-from cachedsl.lower.compile import compile_policy, fit_refusals, refusals, spanned
+from cachedsl.lower.compile import compile_policy, fit_refusals, outline, refusals, spanned
 from cachedsl.plan.model_shape import ModelShape, StackShape
 from cachedsl.rules.base import Count, Fit, Folder, Meaning, ModelFacts, PolicyFile
 from cachedsl.rules.registry import run_lints
-from cachedsl.text.finding import Finding, PolicyError
+from cachedsl.text.finding import Finding
 from cachedsl.text.tree import Document
 
 REFERENCE_STEPS = 28
@@ -86,11 +86,7 @@ def folder_lints(files: Iterable[PolicyFile], held: Callable[[Path], Sequence[He
 
 
 def _plans(policy: Policy, held: Sequence[Held]) -> object | None:
-    """Return the plans of a policy without their name; on the reference model where no other is held."""
-    nameless = evolve(policy, name="", description="")
+    """Return what two policies share that have the same plans; on the reference model where no other is held."""
     shapes = [(one.shape or REFERENCE, one.steps or REFERENCE_STEPS) for one in held]
-    shapes = shapes or [(REFERENCE, REFERENCE_STEPS)]
-    try:
-        return tuple(compile_policy(nameless, shape, steps).to_json() for shape, steps in shapes)
-    except PolicyError:
-        return None
+    found = [outline(policy, *one) for one in shapes or [(REFERENCE, REFERENCE_STEPS)]]
+    return None if None in found else tuple(found)

@@ -36,6 +36,8 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR", "CACHEDSL_OUTPUT_FORMAT", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -152,6 +154,17 @@ def test_github_reads_the_commands() -> None:
         assert len(match[3]) < 250, "an annotation is short"
     assert any("file=odd%2C n%3A 100%25.yaml," in line for line in lines)
     assert any("did you mean `warmup`?; see `cachedsl rule unknown-key`" in line for line in lines)
+
+
+def test_paths_are_those_of_the_repository(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "inner").mkdir()
+    (folder / "inner" / "a.yaml").write_text(FILES["wrong.yaml"])
+    monkeypatch.chdir(folder / "inner")
+    assert check("a.yaml", "--output-format", "github").stdout.startswith("::error file=a.yaml,")
+    inside = check("a.yaml", "--output-format", "github", GITHUB_WORKSPACE=str(folder)).stdout
+    assert inside.startswith("::error file=inner/a.yaml,")
+    issues = json.loads(check("a.yaml", "--output-format", "gitlab", CI_PROJECT_DIR=str(folder)).stdout)
+    assert {one["location"]["path"] for one in issues} == {"inner/a.yaml"}
 
 
 def _bytes(text: str, place: dict[str, int]) -> int:

@@ -117,6 +117,7 @@ def test_no_step_puts_an_expression_into_its_script() -> None:
 def runner(tmp_path: Path, commands: Path) -> dict[str, str]:
     return {
         "path": f"{commands}{os.pathsep}{os.environ['PATH']}",
+        "GITHUB_WORKSPACE": "",
         "GITHUB_OUTPUT": str(tmp_path / "output"),
         "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
     }

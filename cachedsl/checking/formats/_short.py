@@ -36,8 +36,12 @@ def short_message(found: Finding) -> str:
 
 
 def workspace_path(file: str) -> str:
-    """Return a path as from the current folder, with forward slashes; as it is where it lies elsewhere."""
+    """Return a path as from the top of the repository, with forward slashes; as it is where it lies elsewhere.
+
+    The top is what the service that runs the check says, else the current folder.
+    """
     if file.startswith("<"):
         return file
-    relative = os.path.relpath(file)
+    top = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR") or os.curdir
+    relative = os.path.relpath(file, top)
     return Path(file if relative.startswith("..") else relative).as_posix()
