@@ -160,9 +160,9 @@ def test_paths_are_those_of_the_repository(folder: Path, monkeypatch: pytest.Mon
     (folder / "inner").mkdir()
     (folder / "inner" / "a.yaml").write_text(FILES["wrong.yaml"])
     monkeypatch.chdir(folder / "inner")
-    assert check("a.yaml", "--output-format", "github").stdout.startswith("::error file=a.yaml,")
+    assert check("a.yaml", "--output-format", "github").stdout.startswith("::warning file=a.yaml,")
     inside = check("a.yaml", "--output-format", "github", GITHUB_WORKSPACE=str(folder)).stdout
-    assert inside.startswith("::error file=inner/a.yaml,")
+    assert inside.startswith("::warning file=inner/a.yaml,")
     issues = json.loads(check("a.yaml", "--output-format", "gitlab", CI_PROJECT_DIR=str(folder)).stdout)
     assert {one["location"]["path"] for one in issues} == {"inner/a.yaml"}
 
