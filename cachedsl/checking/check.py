@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from attrs import evolve, field, frozen
 
 from cachedsl.checking.kinds import FileKind, classify
 from cachedsl.checking.lints import Held, folder_lints, policy_lints
 from cachedsl.checking.plans import plan_findings
-from cachedsl.checking.sources import Source, list_files, read_sources
+from cachedsl.checking.sources import Source
 from cachedsl.loading import read_checked
 from cachedsl.matching.reading import adapter_findings
 from cachedsl.rules.base import PolicyFile
@@ -40,17 +39,6 @@ class Checked:
     findings: tuple[Finding, ...] = field(default=(), converter=in_file_order)
     source: Source | None = field(default=None, eq=False, repr=False)
     policy: PolicyFile | None = field(default=None, eq=False, repr=False)
-
-
-def check_paths(paths: Iterable[str], stdin: BinaryIO, held: HeldOn = on_nothing) -> list[Checked]:
-    """Check files, those below folders, and standard input for `-`. Another tool's file below a folder is a stranger.
-
-    A folder that cannot be listed is reported as a stranger with a finding.
-    """
-    listing = list_files(tuple(paths))
-    refused = [Checked(found.span.file, "stranger", (found,)) for found in listing.findings]
-    checked = [check_source(source, held) for source in read_sources(listing, stdin)]
-    return refused + with_folders(checked, held)
 
 
 def check_source(source: Source, held: HeldOn = on_nothing) -> Checked:

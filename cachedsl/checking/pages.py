@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cachedsl.text.finding import CATEGORIES, Category, Rule, Stage
+from cachedsl.text.finding import CATEGORIES, Rule, Stage
 
 STAGES: dict[Stage, str] = {
     "text": "while the text is read",
@@ -47,11 +47,6 @@ def rule_text(rule: Rule) -> str:
 def fix_words(rule: Rule) -> str:
     """Say what `--fix` does about a rule."""
     return rule.fix or "by hand."
-
-
-def category_of(name: str) -> Category | None:
-    """Return the category of that name, None where there is none."""
-    return next((category for category in CATEGORIES if category == name), None)
 
 
 def _table(rules: Iterable[Rule]) -> Iterator[str]:

@@ -67,6 +67,11 @@ class Run:
         self.paths = tuple(paths)
         self._found: dict[Path, Config] = {}
         listing = list_files(self.paths)
+        if options.stdin_filename is not None and "-" in self.paths:
+            # What is typed stands for what is saved.
+            typed = os.path.abspath(options.stdin_filename)
+            files = tuple(one for one in listing.files if one[0] == "-" or os.path.abspath(one[0]) != typed)
+            listing = evolve(listing, files=files)
         self._refused = tuple(Checked(found.span.file, "stranger", (found,)) for found in listing.findings)
         sources = list(read_sources(listing, stdin, options.stdin_filename))
         if options.dependents:

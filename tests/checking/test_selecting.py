@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cachedsl.checking import run as module
+from cachedsl.checking.config import KEYS, config_of
 from cachedsl.checking.ignores import add_ignores, ignores_of
 from cachedsl.checking.run import Options, Run
 from cachedsl.cli.main import main
@@ -140,6 +143,8 @@ def test_standard_input_lies_where_it_is_said_to(folder: Path) -> None:
     assert codes("-", "--stdin-filename", "fast.yaml", stdin=SLOW) == ["file-name"]
     assert codes("-", "--stdin-filename", "inner/other.yaml", stdin=SLOW) == ["file-name"]
     assert codes("-", "--stdin-filename", "inner/slow.yaml", stdin=WRONG) == ["unknown-key"]
+    (folder / "wrong.yaml").unlink()
+    assert codes(".", "-", "--stdin-filename", "fast.yaml", stdin=WRONG) == ["file-name", "unknown-key"], "not twice"
     (folder / "base.yaml").write_text("version: 1\ntail: 2\n")
     beside = check("-", "--stdin-filename", "inner/new.yaml", stdin="version: 1\nextends: ../base.yaml\n")
     assert "extends-outside" in beside.stdout, "the tree of inner/pyproject.toml is a tree of its own"
@@ -295,9 +300,25 @@ def test_a_folder_rule_is_judged_where_the_folder_is(folder: Path) -> None:
 
 
 def test_what_a_run_reads_it_reads_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
     run = Run(["."], io.BytesIO(), Options())
     for file in folder.glob("*.yaml"):
         file.unlink()
     assert [one.code for checked in run.examine() for one in checked.findings]
+
+
+def test_the_tables_of_the_page_are_what_is_read(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
+    tables = re.findall(r"```toml\n(.*?)```", page, re.S)
+    assert len(tables) == 2
+    for text in tables:
+        (folder / "pyproject.toml").write_text(text)
+        config = config_of(folder)
+        assert config.findings == ()
+        assert config.file is not None
+    assert set(re.findall(r"^([a-z-]+) =", tables[1], re.M)) == set(KEYS) - {"plans"}
+    options = set(re.findall(r"--[a-z-]+", CliRunner().invoke(main, ["check", "--help"]).output))
+    told = set(re.findall(r"`(?:cachedsl check )?(--[a-z-]+)", page))
+    assert (
+        options - told - {"--help", "--color", "--output-file", "--no-dependents", "--dependents", "--steps", "--model"}
+        == set()
+    )
