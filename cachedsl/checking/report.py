@@ -70,9 +70,11 @@ class Format:
         words: what it is for.
         render: yields the lines, without their line breaks.
         for_people: whether a person reads it, so that a summary stands below it.
+        shows_fixes: whether it shows how findings can be mended, so that the summary counts that.
     """
 
     name: str
     words: str
     render: Render
     for_people: bool = False
+    shows_fixes: bool = False

@@ -19,10 +19,11 @@ WORDS: dict[FileKind, tuple[str, str]] = {
 }
 
 
-def summary(checked: Sequence[Checked], fixed: int = 0, gone: int = 0) -> list[str]:
+def summary(checked: Sequence[Checked], fixed: int = 0, gone: int = 0, *, offers: bool = False) -> list[str]:
     """Return how many files of each kind were checked and what was found, then the names of those passed over.
 
-    `fixed` findings were mended, and `gone` ones of the baseline are not there any more.
+    `fixed` findings were mended, `gone` ones of the baseline are not there any more, and `offers` counts those that can
+    be mended, too.
     """
     kinds = Counter(one.kind for one in checked)
     parts = [_plural(kinds[kind], *words) for kind, words in WORDS.items() if kinds[kind]]
@@ -31,8 +32,8 @@ def summary(checked: Sequence[Checked], fixed: int = 0, gone: int = 0) -> list[s
     findings = [found for one in checked for found in one.findings]
     fixes = [found.fix for found in findings if found.fix is not None]
     safe = sum(fix.safe for fix in fixes)
-    told = [f"{safe} mended by --fix"] * (safe > 0)
-    told += [f"{len(fixes) - safe} by --unsafe-fixes"] * (safe < len(fixes))
+    told = [f"{safe} mended by --fix"] * (offers and safe > 0)
+    told += [f"{len(fixes) - safe} by --unsafe-fixes"] * (offers and safe < len(fixes))
     told = [f"{fixed} mended"] * (fixed > 0) + told
     about = f" ({', '.join(told)})" if told else ""
     lines = [f"{named} checked, {_plural(len(findings), 'finding', 'findings')}{about}"]

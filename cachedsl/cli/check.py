@@ -118,7 +118,8 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
     report = Report(checked, all_rules(), _colours(given["color"], given["output_file"]), fixed)
     lines = list(statistics(report, form.name) if given["as_statistics"] else form.render(report))
     if form.for_people:
-        lines += map(clamped, summary(checked, sum(fixed.values()), 0 if known is None else known.gone))
+        gone = 0 if known is None else known.gone
+        lines += map(clamped, summary(checked, sum(fixed.values()), gone, offers=form.shows_fixes))
     if given["output_file"]:
         write_whole(given["output_file"], "".join(f"{line}\n" for line in lines))
     else:

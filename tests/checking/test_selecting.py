@@ -283,7 +283,7 @@ def test_statistics_count_each_rule() -> None:
     assert check(".", "--statistics").stdout.splitlines() == [
         "2  file-name    [-]  a policy's `name` is not that of its file",
         "1  unknown-key  [-]  a key that the language does not have",
-        "2 policies checked, 3 findings (3 by --unsafe-fixes)",
+        "2 policies checked, 3 findings",
     ]
     tree = json.loads(check(".", "--statistics", "--output-format", "json").stdout)
     assert [(one["code"], one["count"], one["fix"]) for one in tree] == [

@@ -126,4 +126,4 @@ def _difference(old: list[str], new: list[str]) -> Iterator[tuple[str, str]]:
             yield from (("+", line) for line in new[c:d])
 
 
-FORMAT = Format("full", "with the lines, the related places and the fix", render, for_people=True)
+FORMAT = Format("full", "with the lines, the related places and the fix", render, for_people=True, shows_fixes=True)
