@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any, BinaryIO
 from attrs import evolve, field, frozen
 
 from cachedsl.language.notation import looks_like_notation, parse_notation
-from cachedsl.language.part import long_form
-from cachedsl.language.policy import Origin, Policy
+from cachedsl.language.part import CONVERTER, long_form
+from cachedsl.language.policy import Origin, Policy, slug_of
 from cachedsl.language.trees import Tree, merge, without_nulls
 from cachedsl.rules.base import Meaning
 from cachedsl.rules.meaning.no_effect import idle_keys
@@ -100,8 +99,37 @@ def check_file(path: Path, name: str) -> tuple[Finding, ...]:
 
 
 def policy_findings(document: Document, path: Path | None) -> tuple[Finding, ...]:
-    """Return every finding of a policy that has been read, warnings too; nothing where it holds."""
-    return _read(document, path)[1]
+    """Return every finding of a policy that has been read; nothing where it holds."""
+    return _read(document, path).findings
+
+
+@frozen
+class Read:
+    """What a document means.
+
+    Attributes:
+        policy: the policy; None where that cannot be told.
+        findings: everything that is wrong, in file order; lints are left to `cachedsl check`.
+        parents: the files that it extends, the nearest first, as far as they could be read.
+    """
+
+    policy: Policy | None
+    findings: tuple[Finding, ...]
+    parents: tuple[Path, ...] = ()
+    _parent: _Layer | None = None
+
+    def parent(self) -> Policy | None:
+        """Return what it extends; None where it extends nothing."""
+        above = self._parent
+        if above is None:
+            return None
+        policy: Policy = CONVERTER.structure(without_nulls(above.tree), Policy)
+        return evolve(policy, origin=Origin(above.label, above.roots, above.tree))
+
+
+def read_checked(document: Document, path: Path | None) -> Read:
+    """Return what a document means and what is wrong with it; `path` is the file's own, None for text."""
+    return _read(document, path)
 
 
 @frozen
@@ -124,6 +152,8 @@ class _Layer:
     tree: Tree
     roots: tuple[Node, ...]
     policy: Policy | None = None
+    parent: _Layer | None = None
+    label: str = ""
 
 
 def load_document(document: Document, path: Path | None) -> Policy:
@@ -132,20 +162,20 @@ def load_document(document: Document, path: Path | None) -> Policy:
     Raises:
         PolicyError: it has errors; all findings at once. Warnings alone are for `cachedsl check`.
     """
-    policy, findings = _read(document, path)
-    if policy is None or any(finding.severity == "error" for finding in findings):
-        raise PolicyError(findings)
-    return policy
+    read = _read(document, path)
+    if read.policy is None or any(finding.severity == "error" for finding in read.findings):
+        raise PolicyError(read.findings)
+    return read.policy
 
 
-def _read(document: Document, path: Path | None) -> tuple[Policy | None, tuple[Finding, ...]]:
-    """Return what a document means, None where that cannot be told, and every finding in file order."""
+def _read(document: Document, path: Path | None) -> Read:
     findings: list[Finding] = []
-    layer = _layer(_File(document, path), findings)
+    parents: list[Path] = []
+    layer = _layer(_File(document, path), findings, parents)
     if layer is None:
-        return None, in_file_order(findings)
+        return Read(None, in_file_order(findings), tuple(parents))
     tree = without_nulls(layer.tree)
-    name, roots = _slug(Path(document.file).stem), layer.roots
+    name, roots = slug_of(Path(document.file).stem), layer.roots
 
     def made(policy: Policy | None = None) -> Policy:
         if policy is None:
@@ -160,11 +190,11 @@ def _read(document: Document, path: Path | None) -> tuple[Policy | None, tuple[F
     if idle:
         policy = made()
     findings += run_checks("meaning", Meaning(policy))
-    return policy, in_file_order(findings)
+    return Read(policy, in_file_order(findings), tuple(parents), layer.parent)
 
 
-def _layer(file: _File, findings: list[Finding]) -> _Layer | None:
-    """Read one file and its parents; findings are added to `findings`, and None means that there were some."""
+def _layer(file: _File, findings: list[Finding], parents: list[Path]) -> _Layer | None:
+    """Read one file and its parents; what is found is added to `findings`, and None means that there was something."""
     before = len(findings)
     document, root = file.document, file.document.root
     findings += document.findings
@@ -175,17 +205,17 @@ def _layer(file: _File, findings: list[Finding]) -> _Layer | None:
     tree, bad_ratios = with_ratios(written, document, file.path)
     policy, unfit = read_part(document, Policy, tree)
     findings += (*bad_ratios, *unfit)
-    parent = _parent(root, file, findings)
+    parent = _parent(root, file, findings, parents)
     if any(finding.severity == "error" for finding in findings[before:]):
         return None
     tree = long_form(Policy, tree)
     if parent is None:
-        return _Layer(tree, (root,), policy)
+        return _Layer(tree, (root,), policy, label=file.label)
     below = {key: value for key, value in parent.tree.items() if key not in ("name", "description", "extends")}
-    return _Layer(merge(below, tree), (root, *parent.roots))
+    return _Layer(merge(below, tree), (root, *parent.roots), parent=parent, label=file.label)
 
 
-def _parent(root: Node, file: _File, findings: list[Finding]) -> _Layer | None:
+def _parent(root: Node, file: _File, findings: list[Finding], parents: list[Path]) -> _Layer | None:
     node = root.mapping.get("extends")
     if node is None or not isinstance(node.value, str) or not node.value:
         return None  # it was said already where it is no name
@@ -202,7 +232,8 @@ def _parent(root: Node, file: _File, findings: list[Finding]) -> _Layer | None:
         message = f"extends: a policy cannot extend itself: {names}"
         findings.append(CYCLE.finding(message, node.span, "take one of these `extends` out"))
         return None
-    return _layer(_File(read_document(found, label), found, chain), findings)
+    parents.append(found)
+    return _layer(_File(read_document(found, label), found, chain), findings, parents)
 
 
 def _find_parent(name: str, file: _File) -> Path | str:
@@ -234,10 +265,6 @@ def _label(bundled: Path) -> str:
     return f"<bundled>/{bundled.name}"
 
 
-def _slug(stem: str) -> str:
-    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._") or "policy"
-
-
 __all__ = (
     "as_policy",
     "bundled_policies",
@@ -246,5 +273,6 @@ __all__ = (
     "load_policy",
     "parse_policy",
     "policy_findings",
+    "read_checked",
     "read_policy",
 )

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from cachedsl import bundled_policies
+from cachedsl.checking.catalogue import all_rules
+from cachedsl.checking.pages import rules_page
 from cachedsl.cli.main import main
 from cachedsl.convert.registry import engine_table
 from cachedsl.language.keys import entries, key_table, method_table, policy_schema, tap_table
@@ -73,6 +75,12 @@ def test_the_page_of_policies() -> None:
     assert said.exit_code == 0
     matches_golden(said.output, DOCS / "policies.md")
     assert all(f"`{name}`" in said.output for name in bundled_policies())
+
+
+def test_the_page_of_rules() -> None:
+    matches_golden(rules_page(all_rules()), DOCS / "rules.md")
+    said = CliRunner().invoke(main, ["rules", "--markdown"])
+    assert said.output == (DOCS / "rules.md").read_text(encoding="utf-8")
 
 
 def test_policies_are_listed() -> None:

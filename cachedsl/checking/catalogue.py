@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import lru_cache
 
 from cachedsl.checking import plans, plans_table
 from cachedsl.rules import registry
 from cachedsl.text.finding import Rule
 
 
+@lru_cache(maxsize=1)
 def all_rules() -> tuple[Rule, ...]:
     """Return every rule: those of policies and adapters, then those of plans and of the table of plans."""
     return tuple(dict.fromkeys((*registry.rules(), *plans.RULES, *plans_table.RULES)))

@@ -2,60 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from cachedsl.checking.kinds import FileKind, classify
+from cachedsl.checking.lints import Held, folder_lints, policy_lints
 from cachedsl.checking.plans import plan_findings
-from cachedsl.checking.sources import Source, list_files, read_sources
-from cachedsl.loading import policy_findings
+from cachedsl.checking.sources import Source
+from cachedsl.loading import read_checked
 from cachedsl.matching.reading import adapter_findings
+from cachedsl.rules.base import PolicyFile
 from cachedsl.rules.shape.ratios import ratios_findings
 from cachedsl.text.finding import Finding, in_file_order
 from cachedsl.text.tree import Document
 
+HeldOn = Callable[[Path | None], Sequence[Held]]
+"""Tells on which models and step counts the policy of a file is held; None for standard input."""
+
+
+def on_nothing(path: Path | None) -> Sequence[Held]:
+    """Hold no policy on any model."""
+    return ()
+
 
 @frozen
 class Checked:
-    """A file, what it was taken for, and what is wrong with it; of a stranger nothing is said."""
+    """A file, what it was taken for, and what is wrong with it; of a stranger nothing is said.
+
+    `source` is what was read, None for a folder that cannot be listed; `policy` what its rules saw of a policy.
+    """
 
     file: str
     kind: FileKind
     findings: tuple[Finding, ...] = field(default=(), converter=in_file_order)
+    source: Source | None = field(default=None, eq=False, repr=False)
+    policy: PolicyFile | None = field(default=None, eq=False, repr=False)
 
 
-def check_paths(paths: Iterable[str], stdin: BinaryIO) -> Iterator[Checked]:
-    """Check files, those below folders, and standard input for `-`. Another tool's file below a folder is a stranger.
-
-    A folder that cannot be listed is reported as a stranger with a finding.
-    """
-    listing = list_files(tuple(paths))
-    for found in listing.findings:
-        yield Checked(found.span.file, "stranger", (found,))
-    for source in read_sources(listing, stdin):
-        yield check_source(source)
-
-
-def check_source(source: Source) -> Checked:
+def check_source(source: Source, held: HeldOn = on_nothing) -> Checked:
     """Check one file as what it holds; as a policy where it is a stranger that was named, or cannot be read."""
     kind = classify(source)
     if kind == "stranger" and (source.named or source.unreadable):
         kind = "policy"
-    return Checked(source.file, kind, _findings(source, kind))
-
-
-def _findings(source: Source, kind: FileKind) -> Iterable[Finding]:
     document = source.document
     if kind == "policy":
-        found = policy_findings(document, None if source.path is None else source.path.resolve())
-        return _without_consequences(document, found)
+        return _checked_policy(source, held)
     if kind == "adapter":
-        return _without_consequences(document, adapter_findings(document))
-    if kind == "ratios":
-        return ratios_findings(document)
-    return plan_findings(document) if kind == "plan" else ()
+        return Checked(source.file, kind, _without_consequences(document, adapter_findings(document)), source)
+    findings = ratios_findings(document) if kind == "ratios" else plan_findings(document) if kind == "plan" else ()
+    return Checked(source.file, kind, findings, source)
+
+
+def is_ours(source: Source) -> bool:
+    """Tell whether a file is one of cachedsl's by what it holds."""
+    return classify(source) != "stranger"
+
+
+def with_folders(checked: Sequence[Checked], held: HeldOn) -> list[Checked]:
+    """Add what is found by looking at all policies of a folder, each finding to the file that it is in."""
+    more: dict[str, list[Finding]] = {}
+    for found in folder_lints([one.policy for one in checked if one.policy is not None], held):
+        more.setdefault(found.span.file, []).append(found)
+    return [evolve(one, findings=(*one.findings, *more.get(one.file, ()))) for one in checked]
+
+
+def _checked_policy(source: Source, held: HeldOn) -> Checked:
+    document = source.document
+    path = None if source.path is None else source.path.resolve()
+    read = read_checked(document, path)
+    findings = list(_without_consequences(document, read.findings))
+    if document.root is None or document.broken:
+        return Checked(source.file, "policy", findings, source)
+    holds = not any(found.severity == "error" for found in findings)
+    file = PolicyFile(document, read.policy if holds else None, path, read.parents)
+    findings += policy_lints(file, read, held(path))
+    return Checked(source.file, "policy", findings, source, file)
 
 
 def _without_consequences(document: Document, findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ OTHER_FORM = Rule(
     "see a difference where nothing has changed.",
     bad='"tables": [[[1, "compute", "warmup"], [1, "compute", "warmup"]]]',
     good='"tables": [[[2, "compute", "warmup"]]]',
+    category="style",
 )
 RULES = (BAD_PLAN, OTHER_FORM)
 HINT = "compile the policy anew: cachedsl plan POLICY --model MODEL -o FILE"

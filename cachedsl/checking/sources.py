@@ -72,11 +72,15 @@ def list_files(paths: tuple[str, ...]) -> Listing:
     return Listing(tuple((file, named[key]) for key, file in names.items()), tuple(findings))
 
 
-def read_sources(listing: Listing, stdin: BinaryIO) -> Iterator[Source]:
-    """Yield what each file holds, in order; JSON below a folder that does not say it is ours is left out."""
+def read_sources(listing: Listing, stdin: BinaryIO, stdin_filename: str | None = None) -> Iterator[Source]:
+    """Yield what each file holds, in order; JSON below a folder that does not say it is ours is left out.
+
+    Standard input is taken to lie at `stdin_filename`, whatever is there.
+    """
     for file, named in listing.files:
         if file == "-":
-            yield _source(_read(stdin), STDIN, None, True)
+            path = None if stdin_filename is None else Path(stdin_filename)
+            yield _source(_read(stdin), stdin_filename or STDIN, path, True)
             continue
         data = _opened(file)
         is_json = file.endswith(JSON) and not named
@@ -87,6 +91,11 @@ def read_sources(listing: Listing, stdin: BinaryIO) -> Iterator[Source]:
 def source_of(data: bytes, file: str = "<bytes>", named: bool = True) -> Source:
     """Return a source that is no file."""
     return _source(data, file, None, named)
+
+
+def source_of_text(text: str, like: Source) -> Source:
+    """Return the source that `like` would be if it held `text`."""
+    return _source(text.encode("utf-8", "surrogatepass"), like.file, like.path, like.named)
 
 
 def cannot_read(error: OSError, file: str) -> Finding:

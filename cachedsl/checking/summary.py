@@ -19,13 +19,26 @@ WORDS: dict[FileKind, tuple[str, str]] = {
 }
 
 
-def summary(checked: Sequence[Checked]) -> list[str]:
-    """Return how many files of each kind were checked and what was found, then the names of those passed over."""
+def summary(checked: Sequence[Checked], fixed: int = 0, gone: int = 0, *, offers: bool = False) -> list[str]:
+    """Return how many files of each kind were checked and what was found, then the names of those passed over.
+
+    `fixed` findings were mended, `gone` ones of the baseline are not there any more, and `offers` counts those that can
+    be mended, too.
+    """
     kinds = Counter(one.kind for one in checked)
     parts = [_plural(kinds[kind], *words) for kind, words in WORDS.items() if kinds[kind]]
     *others, last = parts or ["nothing"]
     named = f"{', '.join(others)} and {last}" if others else last
-    lines = [f"{named} checked, {_plural(sum(len(one.findings) for one in checked), 'finding', 'findings')}"]
+    findings = [found for one in checked for found in one.findings]
+    fixes = [found.fix for found in findings if found.fix is not None]
+    safe = sum(fix.safe for fix in fixes)
+    told = [f"{safe} mended by --fix"] * (offers and safe > 0)
+    told += [f"{len(fixes) - safe} by --unsafe-fixes"] * (offers and safe < len(fixes))
+    told = [f"{fixed} mended"] * (fixed > 0) + told
+    about = f" ({', '.join(told)})" if told else ""
+    lines = [f"{named} checked, {_plural(len(findings), 'finding', 'findings')}{about}"]
+    if gone:
+        lines.append(f"{_plural(gone, 'finding', 'findings')} of the baseline gone: --write-baseline takes them out")
     strangers = passed_over(checked)
     return [*lines, strangers] if strangers else lines
 

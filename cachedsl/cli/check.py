@@ -1,34 +1,163 @@
-"""`cachedsl check`: every finding of the files that cachedsl reads, one a line."""
+"""`cachedsl check`: every finding of the files that cachedsl reads."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import click
 
-from cachedsl.checking.check import check_paths
+from cachedsl.checking.catalogue import all_rules
+from cachedsl.checking.check import Checked
+from cachedsl.checking.config import SEVERITIES
+from cachedsl.checking.formats import NAMES, clamped, format_called
+from cachedsl.checking.models import held_on
+from cachedsl.checking.report import Report
+from cachedsl.checking.run import Options, Run
+from cachedsl.checking.selection import wrong_selector
+from cachedsl.checking.statistics import statistics
 from cachedsl.checking.summary import passed_over, summary
-from cachedsl.cli.output import say, say_findings
+from cachedsl.cli.changes import add_comments, apply_all, known_findings, show_changes, write_known
+from cachedsl.cli.output import emit
 from cachedsl.cli.stdin import standard_input
+from cachedsl.matching.errors import UnsupportedModel
+from cachedsl.text.writing import write_whole
+
+MAX_STEPS = 10_000
+
+
+def _selectors(context: click.Context, option: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(name.strip() for value in values for name in value.split(",") if name.strip())
+    for name in names:
+        why = wrong_selector(name)
+        if why is not None:
+            raise click.BadParameter(why, context, option)
+    return names
+
+
+_FILE = click.Path(dir_okay=False)
+_RULES: dict[str, Any] = {"multiple": True, "callback": _selectors, "metavar": "RULES"}
+
+
+def _options(*made: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def all_of(command: Any) -> Any:
+        for option in reversed(made):
+            command = option(command)
+        return command
+
+    return all_of
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True))
-def check(paths: tuple[str, ...]) -> None:
+@_options(
+    click.option(
+        "--output-format",
+        type=click.Choice(NAMES),
+        help="By default `full` on a terminal and `concise` elsewhere.",
+        envvar="CACHEDSL_OUTPUT_FORMAT",
+    ),
+    click.option("-o", "--output-file", type=_FILE, help="Write the findings to this file, whole or not at all."),
+    click.option("--select", help="Look for these codes and categories, and not for those configured.", **_RULES),
+    click.option("--extend-select", help="Look for these, too.", **_RULES),
+    click.option("--ignore", help="Leave these out, and not those configured.", **_RULES),
+    click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="ADAPTER",
+        help="Hold the policies on this model, as `explain` names it, and not on those of the `plans` table.",
+    ),
+    click.option("--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="Hold them for this step count."),
+    click.option("--stdin-filename", metavar="PATH", help="What standard input is called, and where it would lie."),
+    click.option("--fix", is_flag=True, help="Mend what can be mended without changing a plan."),
+    click.option("--unsafe-fixes", is_flag=True, help="Mend the rest, too, as far as it can be; --fix goes with it."),
+    click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing."),
+    click.option("--add-ignore", metavar="REASON", help="Write a comment to every finding that ignores it."),
+    click.option("--baseline", type=_FILE, help="A file of known findings, which are left out."),
+    click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline."),
+    click.option("--statistics", "as_statistics", is_flag=True, help="Count the findings of each rule."),
+    click.option("--fail-on", type=click.Choice(SEVERITIES), help="The least severity that fails.  [default: error]"),
+    click.option("--exit-zero", is_flag=True, help="End with 0, whatever is found."),
+    click.option("--dependents/--no-dependents", default=True, help="Check what extends a named file, too.  [default]"),
+    click.option("--skip-others", is_flag=True, help="Pass over files of other tools, also where they are named."),
+    click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", show_default=True),
+)
+def check(paths: tuple[str, ...], **given: Any) -> None:
     """Check policies, adapters, ratios and plans, and all of them below folders; `-` is standard input.
 
     What a file is shows in what it holds. Another tool's file below a folder is passed over, and named at the end; one
     that is named itself is checked as a policy. Below a folder, `.yaml` and `.yml` files are looked at, and `.json`
     files that say they are ours; hidden folders are left out.
 
-    Exit status: 0 fine, also with warnings; 1 errors found; 2 wrong use.
+    Exit status: 0 fine, also with warnings; 1 errors found, or changes under --diff; 2 wrong use; 3 a fault of
+    cachedsl itself.
     """
-    checked = []
-    for one in check_paths(paths, standard_input()):
-        say_findings(one.findings)
-        checked.append(one)
-    strangers = passed_over(checked)
-    if all(one.kind == "stranger" and not one.findings for one in checked):
-        raise click.UsageError(f"no policies below {', '.join(paths)}{strangers and f'; {strangers}'}")
-    for line in summary(checked):
-        say(line)
-    if any(found.severity == "error" for one in checked for found in one.findings):
+    run = Run(paths, standard_input(), _asked(given))
+    config = run.config()
+    form = format_called(given["output_format"] or config.output_format or _usual(given["output_file"]))
+    baseline = given["baseline"] or config.baseline
+    if given["write_baseline"]:
+        write_known(run, baseline)
+        return
+    known = known_findings(baseline)
+    if given["diff"]:
+        raise SystemExit(int(show_changes(run, given["unsafe_fixes"]) and not given["exit_zero"]))
+    if given["add_ignore"] is not None:
+        add_comments(run, given["add_ignore"], known)
+        return
+    fixing = given["fix"] or given["unsafe_fixes"]
+    fixed = apply_all(run, given["unsafe_fixes"]) if fixing else {}
+    checked = run.examine(baseline=known)
+    if given["skip_others"]:
+        checked = [one for one in checked if one.kind != "stranger" or one.findings]
+    else:
+        _refuse_strangers(paths, checked)
+    report = Report(checked, all_rules(), _colours(given["color"], given["output_file"]), fixed)
+    lines = list(statistics(report, form.name) if given["as_statistics"] else form.render(report))
+    if form.for_people:
+        gone = 0 if known is None else known.gone
+        lines += map(clamped, summary(checked, sum(fixed.values()), gone, offers=form.shows_fixes))
+    if given["output_file"]:
+        write_whole(given["output_file"], "".join(f"{line}\n" for line in lines))
+    else:
+        emit(lines, err=fixing and "-" in paths, for_people=form.for_people)
+    failing = SEVERITIES[: SEVERITIES.index(given["fail_on"] or config.fail_on) + 1]
+    if not given["exit_zero"] and any(found.severity in failing for found in report.findings()):
         raise SystemExit(1)
+
+
+def _asked(given: dict[str, Any]) -> Options:
+    try:
+        held = held_on(given["models"], given["steps"]) if given["models"] or given["steps"] else None
+    except UnsupportedModel as error:
+        raise click.UsageError(str(error)) from error
+    return Options(
+        given["select"] or None,
+        given["extend_select"],
+        given["ignore"] or None,
+        held,
+        given["dependents"],
+        given["stdin_filename"],
+        given["skip_others"],
+    )
+
+
+def _refuse_strangers(paths: Sequence[str], checked: Sequence[Checked]) -> None:
+    if all(one.kind == "stranger" and not one.findings for one in checked):
+        strangers = passed_over(checked)
+        raise click.UsageError(f"no policies below {', '.join(paths)}{strangers and f'; {strangers}'}")
+
+
+def _usual(file: str | None) -> str:
+    return "full" if file is None and sys.stdout is not None and sys.stdout.isatty() else "concise"
+
+
+def _colours(wanted: str, file: str | None) -> bool:
+    """Tell whether colours are wanted; https://no-color.org says that any text in NO_COLOR turns them off."""
+    if wanted != "auto" or file is not None:
+        return wanted == "always"
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return not plain and sys.stdout is not None and sys.stdout.isatty()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cachedsl import __version__
-from cachedsl.cli.output import say, stop
+from cachedsl.cli.output import fault, say, stop
 from cachedsl.text.finding import CachedslError
 
 COMMANDS = {
@@ -50,6 +50,10 @@ class LazyGroup(click.Group):
                 raise  # whoever read the output has seen enough
             say(str(error), err=True)
             raise SystemExit(2) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            raise fault(error) from error
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,5 +61,5 @@ class LazyGroup(click.Group):
 def main() -> None:
     """Feature caching for diffusion transformers, as checked-in policies.
 
-    Exit status: 0 fine, 1 findings, 2 wrong use.
+    Exit status: 0 fine, 1 findings, 2 wrong use, 3 a fault of cachedsl itself.
     """

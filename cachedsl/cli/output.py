@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Iterable
 
 import click
 
-from cachedsl.text.finding import CachedslError, Finding, capped
+from cachedsl import __version__
+from cachedsl.text.finding import CachedslError
 from cachedsl.text.scalars import printable
 from cachedsl.text.writing import write_whole
 
@@ -23,10 +26,32 @@ def say(text: str, err: bool = False) -> None:
     click.echo(line.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
-def say_findings(findings: Iterable[Finding]) -> None:
-    """Print findings, one a line; of many that are alike, the first ones."""
-    for found in capped(tuple(findings)):
-        say(found.render())
+def emit(lines: Iterable[str], *, err: bool = False, for_people: bool = True) -> None:
+    """Print lines that a format made, each as it is: for people as the terminal takes it, for programs in UTF-8."""
+    stream = sys.stderr if err else sys.stdout
+    encoding = (for_people and getattr(stream, "encoding", None)) or "utf-8"
+    for line in lines:
+        click.echo(f"{line}\n".encode(encoding, "backslashreplace"), nl=False, err=err)
+
+
+def fault(error: Exception) -> SystemExit:
+    """Say that cachedsl itself failed, and how to report it; return what ends the program, with status 3.
+
+    With CACHEDSL_TRACEBACK in the environment, the traceback is shown too.
+    """
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    file = getattr(error, "file", None)
+    where = f" while it checked {file}" if isinstance(file, str) else ""
+    if os.environ.get("CACHEDSL_TRACEBACK"):
+        for line in traceback.format_exception(error):
+            click.echo(line, nl=False, err=True)
+    say(f"cachedsl failed{where}: {type(cause).__name__}: {cause}", err=True)
+    say(
+        f"this is a fault of cachedsl {__version__}, not of your files; please report it with the command, the file "
+        "and what CACHEDSL_TRACEBACK=1 shows",
+        err=True,
+    )
+    return SystemExit(3)
 
 
 def stop(error: CachedslError) -> SystemExit:

@@ -8,19 +8,24 @@ import attrs
 import click
 
 from cachedsl.checking.catalogue import all_rules, nearest_code, rule_called
+from cachedsl.checking.pages import rule_text, rules_page
 from cachedsl.cli.tables import print_table, table_of
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As a list of objects, with reasons and examples.")
-def rules(as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="As docs/rules.md has them.")
+def rules(as_json: bool, markdown: bool) -> None:
     """List every rule that files are checked by."""
     if as_json:
-        click.echo(json.dumps([attrs.asdict(rule) for rule in all_rules()], indent=2))
+        click.echo(json.dumps([{**attrs.asdict(rule), "url": rule.url} for rule in all_rules()], indent=2))
         return
-    table = table_of("code", "stage", "severity", "what is wrong")
+    if markdown:
+        click.echo(rules_page(all_rules()), nl=False)
+        return
+    table = table_of("code", "category", "stage", "severity", "what is wrong")
     for rule in all_rules():
-        table.add_row(rule.code, rule.stage, rule.severity, rule.summary)
+        table.add_row(rule.code, rule.category, rule.stage, rule.severity, rule.summary)
     print_table(table)
 
 
@@ -33,9 +38,7 @@ def rule(code: str) -> None:
         near = nearest_code(code)
         guess = f"did you mean `{near}`? " if near else ""
         raise click.UsageError(f"there is no rule `{code}`; {guess}`cachedsl rules` lists them")
-    click.echo(f"{found.code}: {found.summary} ({found.severity}, stage {found.stage})")
-    if found.why:
-        click.echo("\n" + click.wrap_text(found.why, width=100))
-    for title, example in (("Bad:", found.bad), ("Good:", found.good)):
-        if example:
-            click.echo(f"\n{title}\n" + "\n".join(f"  {line}" for line in example.splitlines()))
+    head, *parts = rule_text(found).split("\n\n")
+    click.echo(
+        "\n\n".join([head, *(click.wrap_text(part, width=100) if part == found.why else part for part in parts)])
+    )

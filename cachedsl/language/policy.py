@@ -5,6 +5,7 @@ Everything here is frozen, hashable and comparable. Nothing here reads text; `ca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -122,6 +123,11 @@ class Slug(Text):
 
 SLUG = Slug("a name of lower-case letters, digits, `-`, `_` and `.`", "^[a-z0-9][a-z0-9._-]*$")
 STACK_NAME = Text("the name of a block list, or a glob", "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]+$")
+
+
+def slug_of(stem: str) -> str:
+    """Return the name that a policy has by its file's name."""
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._") or "policy"
 
 
 @frozen

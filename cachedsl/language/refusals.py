@@ -18,6 +18,7 @@ BAD_VALUE = Rule(
     why="A value of another type, or out of its bounds, would be guessed at; nothing is converted in silence.",
     bad="warmup: {interval: 0}",
     good="warmup: {interval: 1}",
+    fix="Quotes a bit string that was read as a number; safe.",
 )
 NOT_FINITE = Rule(
     "not-finite",
@@ -35,6 +36,7 @@ UNKNOWN_KEY = Rule(
     why="A misspelt key would have no effect, and nobody would notice.",
     bad="warmpu: 4",
     good="warmup: 4",
+    fix="Renames the key to the nearest one; not safe, for it may not be the one that was meant.",
 )
 MISSING_KEY = Rule(
     "missing-key",
@@ -43,6 +45,7 @@ MISSING_KEY = Rule(
     why="Without it the rest has no meaning: `version` says by which language the file is read.",
     bad="compute: F8B0",
     good="version: 1\ncompute: F8B0",
+    fix="Adds `version: 1`; safe.",
 )
 MASK_FORM = Rule(
     "mask-form",

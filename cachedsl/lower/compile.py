@@ -29,17 +29,38 @@ def compile_policy(policy: Policy, shape: ModelShape, num_inference_steps: int |
     Raises:
         PolicyError: the policy does not hold, or does not fit the model or the step count; all findings at once.
     """
-    shape = _spanned(policy, shape)
-    count = Count(policy, shape, num_inference_steps)
-    _refuse([*_meaning(policy), *run_checks("fit", count), *run_checks("count", count)])
+    _refuse(refusals(policy, shape, num_inference_steps))
+    shape = spanned(policy, shape)
     stacks = [_stack_plan(policy, stack, num_inference_steps) for stack in shape.stacks]
     cfg = Guidance(**attrs.asdict(policy.cfg))
     return Plan(policy.name, shape.label, num_inference_steps, cfg, stacks)
 
 
+def outline(policy: Policy, shape: ModelShape, num_inference_steps: int) -> tuple[object, ...] | None:
+    """Return all that a plan's steps follow from, without simulating one; None where the policy does not compile.
+
+    Two policies with equal outlines have the same plan but for its name.
+    """
+    if any(found.severity == "error" for found in refusals(policy, shape, num_inference_steps)):
+        return None
+    stacks = [_parts(policy, stack, num_inference_steps) for stack in spanned(policy, shape).stacks]
+    return (policy.cfg, *stacks)
+
+
+def refusals(policy: Policy, shape: ModelShape, num_inference_steps: int | None) -> list[Finding]:
+    """Return why a policy does not hold, does not fit the model, or not the step count; nothing where it compiles."""
+    count = Count(policy, spanned(policy, shape), num_inference_steps)
+    return [*_meaning(policy), *run_checks("fit", count), *run_checks("count", count)]
+
+
 def check_fit(policy: Policy, shape: ModelShape) -> None:
     """Check what can be checked of a policy on a model before the step count is known. Raises `PolicyError`."""
-    _refuse([*_meaning(policy), *run_checks("fit", Fit(policy, _spanned(policy, shape)))])
+    _refuse(fit_refusals(policy, shape))
+
+
+def fit_refusals(policy: Policy, shape: ModelShape) -> list[Finding]:
+    """Return why a policy does not hold, or does not fit the model; nothing where it fits."""
+    return [*_meaning(policy), *run_checks("fit", Fit(policy, spanned(policy, shape)))]
 
 
 @lru_cache(maxsize=256)
@@ -53,11 +74,18 @@ def _refuse(findings: list[Finding]) -> None:
         raise PolicyError(in_file_order(findings))
 
 
-def _spanned(policy: Policy, shape: ModelShape) -> ModelShape:
+def spanned(policy: Policy, shape: ModelShape) -> ModelShape:
+    """Return the shape as the policy divides it: under `span: joined`, lists that follow each other are one."""
     return shape.joined() if policy.span == "joined" else shape
 
 
 def _stack_plan(policy: Policy, shape: StackShape, num_steps: int | None) -> StackPlan:
+    plan = _parts(policy, shape, num_steps)
+    return plan if num_steps is None or not plan.units else evolve(plan, table=step_table(plan, num_steps))
+
+
+def _parts(policy: Policy, shape: StackShape, num_steps: int | None) -> StackPlan:
+    """Return the plan of a stack without its step table."""
     resolved = policy.for_stack(shape.transformer, shape.name)
     rules = rules_of(resolved, num_steps)
     front, back = resolved.compute.front, resolved.compute.back
@@ -70,5 +98,4 @@ def _stack_plan(policy: Policy, shape: StackShape, num_steps: int | None) -> Sta
     units = units_of(resolved, shape.blocks)
     if not any(unit.kind != "back" for unit in units):
         return StackPlan(shape, rules, shape.blocks, 0, (), note="runs in full: `prune.keep` leaves no block")
-    plan = StackPlan(shape, rules, front, back, units, mask)
-    return plan if num_steps is None else evolve(plan, table=step_table(plan, num_steps))
+    return StackPlan(shape, rules, front, back, units, mask)

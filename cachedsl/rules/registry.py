@@ -11,7 +11,7 @@ from typing import Any
 
 from cachedsl.language import notation
 from cachedsl.language.plugins import PluginError, load_entry
-from cachedsl.rules import adapter, count, fit, meaning, run, shape
+from cachedsl.rules import adapter, count, file, fit, folder, meaning, run, shape
 from cachedsl.rules.base import Check, Findings
 from cachedsl.text.finding import Rule, Stage
 from cachedsl.text.rules import TEXT_RULES
@@ -27,7 +27,10 @@ def checks() -> tuple[Check, ...]:
         PluginError: an entry point is no `Check`, or takes a code that is taken.
     """
     own = tuple(
-        check for package in (meaning, fit, count, run) for module in _modules(package) for check in module.CHECKS
+        check
+        for package in (meaning, file, fit, count, folder, run)
+        for module in _modules(package)
+        for check in module.CHECKS
     )
     taken = {rule.code for rule in (*_values(), *(check.rule for check in own))}
     brought = []
@@ -52,9 +55,16 @@ def find_rule(code: str) -> Rule | None:
 
 
 def run_checks(stage: Stage, context: Any) -> Findings:
-    """Yield what the checks of a stage find."""
+    """Yield what the checks of a stage find, lints aside."""
     for check in checks():
-        if check.stage == stage:
+        if check.stage == stage and not check.is_lint:
+            yield from check.check(context)
+
+
+def run_lints(stage: Stage, context: Any) -> Findings:
+    """Yield what the lints of a stage find."""
+    for check in checks():
+        if check.stage == stage and check.is_lint:
             yield from check.check(context)
 
 

@@ -13,8 +13,18 @@ from typing import Literal
 import attrs
 from attrs import field, frozen
 
-Stage = Literal["text", "shape", "meaning", "fit", "count", "adapter", "run"]
+Stage = Literal["text", "shape", "meaning", "file", "fit", "count", "folder", "adapter", "run"]
 Severity = Literal["error", "warning"]
+Category = Literal["correctness", "suspicious", "performance", "style"]
+
+CATEGORIES: dict[Category, str] = {
+    "correctness": "what cannot be right: it does not load, does not fit, or would decide something else than it says",
+    "suspicious": "what is allowed and hardly ever meant",
+    "performance": "what makes a policy reuse less, or cost more, than it could",
+    "style": "what makes a policy harder to read, to find or to review",
+}
+RULES_URL = "https://cachedsl.dev/rules/"
+"""Where docs/rules.md is published; every rule has an anchor there."""
 
 SHOWN_PER_RULE = 20
 
@@ -94,6 +104,9 @@ class Rule:
         why: a paragraph on why it is wrong.
         bad: a short text that has the fault.
         good: the same text, mended.
+        category: what kind of fault it is, one of `CATEGORIES`; a rule is selected by its code or by this.
+        fix: a sentence on what `cachedsl check --fix` does about it, and whether that is safe; empty where a person has
+            to mend it.
     """
 
     code: str
@@ -103,6 +116,13 @@ class Rule:
     why: str = field(default="", eq=False)
     bad: str = field(default="", eq=False)
     good: str = field(default="", eq=False)
+    category: Category = field(default="correctness", eq=False, kw_only=True)
+    fix: str = field(default="", eq=False, kw_only=True)
+
+    @property
+    def url(self) -> str:
+        """Return the address of the rule's page."""
+        return f"{RULES_URL}#{self.code}"
 
     def finding(
         self,

@@ -57,6 +57,7 @@ TAB_INDENT = Rule(
     "therefore allows only spaces there. Inside brackets, where the indentation means nothing, tabs pass.",
     bad="reuse:\n\tthreshold: 0.1",
     good="reuse:\n  threshold: 0.1",
+    fix="Writes two spaces for each tab; not safe, for the other lines may be indented otherwise.",
 )
 MULTIPLE_DOCUMENTS = Rule(
     "multiple-documents",
@@ -138,6 +139,7 @@ BAD_KEY = Rule(
     "list or a mapping as a key is most often a bracket too many.",
     bad="3: 4",
     good='"3": 4',
+    fix="Quotes the key; safe.",
 )
 
 TEXT_RULES: tuple[Rule, ...] = (

@@ -10,9 +10,15 @@ from types import ModuleType
 import pytest
 from click.testing import CliRunner
 
+from cachedsl.checking.catalogue import all_rules
 from cachedsl.checking.check import check_source
+from cachedsl.checking.fixing import fix_source
+from cachedsl.checking.formats import NAMES, format_called
+from cachedsl.checking.ignores import add_ignores
+from cachedsl.checking.report import Report
 from cachedsl.checking.sources import source_of
 from cachedsl.cli.main import main
+from cachedsl.text.document import parse_document
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,3 +69,24 @@ def test_little_is_printed_of_a_large_file(name: str) -> None:
 
 def test_a_hundred_thousand_comments_hold() -> None:
     assert check_source(source_of(b"# c\n" * 100_000 + b"version: 1\n")).findings == ()
+
+
+def test_every_format_takes_whatever_is_found(fuzz: ModuleType) -> None:
+    """Findings in hostile texts are written, mended and ignored without a fault, and no line steers a terminal."""
+    documents = enumerate(fuzz.Generator(7).documents(120))
+    found = [check_source(source_of(data, f"{index}.yaml")) for index, (_, data) in documents]
+    report = Report(found, all_rules())
+    assert sum(len(one.findings) for one in found) > 50
+    for name in NAMES:
+        lines = list(format_called(name).render(report))
+        assert lines
+        if name not in ("junit", "sarif"):
+            assert not any(ord(sign) < 32 and sign != "\n" for line in lines for sign in line)
+    for one in found:
+        assert one.source is not None
+        fix_source(one, check_source, unsafe=True)
+        text, _ = add_ignores(one.source.document, one.findings, "later")
+        before, after = one.source.document, parse_document(text, "a.yaml")
+        if before.root is not None and not before.broken:
+            assert after.root is not None
+            assert repr(after.root.plain()) == repr(before.root.plain())

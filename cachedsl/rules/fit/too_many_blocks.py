@@ -12,6 +12,7 @@ RULE = Rule(
     why="The policy would compute everything on this model, and cost a little more than no policy.",
     bad="compute: F20B20  # on a model of 28 blocks",
     good="compute: F8B8",
+    category="performance",
 )
 
 

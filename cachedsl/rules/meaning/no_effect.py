@@ -25,6 +25,7 @@ RULE = Rule(
     why="Whoever reads the policy takes it for a setting that matters, and changes it in vain.",
     bad="predict: {method: copy, order: 2}",
     good="predict: {method: taylor, order: 2}",
+    category="suspicious",
 )
 
 Without = tuple[tuple[str, ...], str, str]

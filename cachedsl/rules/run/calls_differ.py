@@ -16,6 +16,7 @@ RULE = Rule(
     why="Masks, tails and shares of the run go by the step count; with another one they hold elsewhere than was meant.",
     bad="with cached.run(steps=50): ...  # a loop of 28 steps",
     good="with cached.run(steps=28): ...",
+    category="suspicious",
 )
 
 

@@ -14,6 +14,7 @@ RULE = Rule(
     why="A loop that goes past the lists which the adapter names runs all its blocks, whatever the policy says.",
     bad="stacks: {encoder_blocks: ...}  # but the loop goes over `blocks`",
     good="stacks: {blocks: ...}",
+    category="performance",
 )
 
 

@@ -14,6 +14,7 @@ RULE = Rule(
     why="The run was computed by a model that the policy knows nothing of.",
     bad="pipe.transformer = other  # while a policy is attached",
     good="cached.remove(); pipe.transformer = other; policy.apply(pipe)",
+    category="suspicious",
 )
 
 

@@ -17,6 +17,7 @@ RULE = Rule(
     why="The policy made the run no faster, and a little slower.",
     bad="reuse: {threshold: 0.0001}",
     good="reuse: {threshold: 0.1}",
+    category="performance",
 )
 
 

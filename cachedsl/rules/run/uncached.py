@@ -15,6 +15,7 @@ RULE = Rule(
     "of it is kept.",
     bad="a callback that calls pipe.transformer(...)",
     good="detach for that call, or give it a model of its own",
+    category="performance",
 )
 
 

@@ -22,6 +22,11 @@ def beside(name: str, policy: Path) -> Path | Literal["missing", "outside"]:
 def tree_root(path: Path) -> Path:
     """Return the nearest folder above with `.git` or `pyproject.toml`, else the file's own."""
     for folder in path.parents:
-        if (folder / ".git").exists() or (folder / "pyproject.toml").exists():
+        if is_root(folder):
             return folder
     return path.parent
+
+
+def is_root(folder: Path) -> bool:
+    """Tell whether a folder is the top of a repository or a project."""
+    return (folder / ".git").exists() or (folder / "pyproject.toml").exists()

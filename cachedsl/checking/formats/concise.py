@@ -1,0 +1,17 @@
+"""One line a finding, as compilers write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cachedsl.checking.formats._short import clamped
+from cachedsl.checking.report import Format, Report
+
+
+def render(report: Report) -> Iterator[str]:
+    """Yield `path:line:column: severity[code]: message (way out)`."""
+    for found in report.shown():
+        yield clamped(found.render())
+
+
+FORMAT = Format("concise", "one line a finding", render, for_people=True)

@@ -1,0 +1,64 @@
+"""Which rules are looked for: chosen by code or by category."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+
+from attrs import field, frozen
+
+from cachedsl.checking.catalogue import all_rules
+from cachedsl.text.finding import CATEGORIES, Rule
+
+ALL = "all"
+
+
+def wrong_selector(name: str) -> str | None:
+    """Say why `name` chooses nothing; None where it is a code, a category or `all`."""
+    if name == ALL or name in CATEGORIES or any(rule.code == name for rule in all_rules()):
+        return None
+    near = next(iter(get_close_matches(name.lower(), [*CATEGORIES, *(rule.code for rule in all_rules())], 1)), None)
+    guess = f"did you mean `{near}`? " if near else ""
+    return f"there is no rule and no category `{name}` ({guess}categories: {', '.join(CATEGORIES)})"
+
+
+@frozen
+class Selection:
+    """The rules that are looked for.
+
+    A code says more than a category, and a category more than `all`; of two that say as much, `ignore` wins.
+
+    Attributes:
+        select: codes, categories or `all`.
+        ignore: likewise, what is left out of them.
+        per_file: patterns of paths, relative to the folder of pyproject.toml, and what is left out there.
+    """
+
+    select: tuple[str, ...] = (ALL,)
+    ignore: tuple[str, ...] = ()
+    per_file: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
+
+    def has(self, rule: Rule, path: PurePath | None = None) -> bool:
+        """Tell whether a rule is looked for, in the file at `path` where there is one.
+
+        What keeps a text from being read is always told.
+        """
+        if rule.stage == "text":
+            return True
+        chosen, left_out = _weight(rule, self.select), _weight(rule, self.ignore)
+        if path is not None:
+            inside = (names for pattern, names in self.per_file if _in(path, pattern))
+            left_out = max([left_out, *(_weight(rule, names) for names in inside)])
+        return chosen > left_out
+
+
+def _weight(rule: Rule, names: Iterable[str]) -> int:
+    weights = {ALL: 1, rule.category: 2, rule.code: 3}
+    return max((weights.get(name, 0) for name in names), default=0)
+
+
+def _in(path: PurePath, pattern: str) -> bool:
+    text = path.as_posix()
+    return fnmatchcase(text, pattern) or ("/" not in pattern and fnmatchcase(path.name, pattern))

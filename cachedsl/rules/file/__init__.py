@@ -1,0 +1,1 @@
+"""Rules over a file's text and name, whatever its policy means."""

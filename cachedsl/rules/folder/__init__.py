@@ -1,0 +1,1 @@
+"""Rules over the policies of one folder."""

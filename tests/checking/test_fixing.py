@@ -1,0 +1,121 @@
+"""`cachedsl check --fix`, `--unsafe-fixes` and `--diff`."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cachedsl.checking.check import Checked, check_source
+from cachedsl.checking.fixing import fix_source
+from cachedsl.checking.sources import Source, source_of
+from cachedsl.cli.main import main
+from cachedsl.text.finding import Edit, Fix, Rule
+
+TEXT = "# a policy\r\nversion: 1\r\nname: slow  # why\r\nsteps: 1101 # bits\r\n"
+
+
+@pytest.fixture(autouse=True)
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "fast.yaml"
+    path.write_text(TEXT, newline="")
+    return path
+
+
+def check(*arguments: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(main, ["check", "--output-format", "concise", *arguments], input=stdin)
+
+
+def test_safe_fixes_are_made_and_all_else_stays(file: Path) -> None:
+    os.chmod(file, 0o640)
+    result = check("fast.yaml", "--fix")
+    assert result.exit_code == 0
+    assert file.read_bytes().decode() == TEXT.replace("1101", '"1101"')
+    assert result.stdout.endswith("1 policy checked, 1 finding (1 mended)\n")
+    if sys.platform != "win32":
+        assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    before = file.stat().st_mtime_ns
+    assert "mended" not in check("fast.yaml", "--fix").stdout.replace("mended by", "")
+    assert file.stat().st_mtime_ns == before, "what needs no fix is not written"
+
+
+def test_unsafe_fixes_are_asked_for(file: Path) -> None:
+    result = check("fast.yaml", "--unsafe-fixes")
+    assert file.read_bytes().decode() == TEXT.replace("1101", '"1101"').replace("slow", "fast")
+    assert result.stdout == "1 policy checked, 0 findings (2 mended)\n"
+    assert result.exit_code == 0
+
+
+def test_diff_changes_nothing(file: Path) -> None:
+    result = check("fast.yaml", "--diff")
+    assert result.exit_code == 1
+    assert file.read_bytes().decode() == TEXT
+    assert "-steps: 1101 # bits" in result.stdout
+    assert '+steps: "1101" # bits' in result.stdout
+    assert "-name: slow" not in result.stdout
+    assert check("fast.yaml", "--diff", "--exit-zero").exit_code == 0
+    assert "+name: fast" in check("fast.yaml", "--diff", "--unsafe-fixes").stdout
+    check("fast.yaml", "--fix")
+    assert check("fast.yaml", "--diff").stdout == ""
+    assert check("fast.yaml", "--diff").exit_code == 0
+
+
+def test_what_is_not_shown_is_not_mended(file: Path) -> None:
+    check("fast.yaml", "--fix", "--ignore", "bad-value")
+    assert file.read_bytes().decode() == TEXT
+    file.write_text(TEXT.replace("# bits", "# cachedsl: ignore[bad-value] later"), newline="")
+    check("fast.yaml", "--fix")
+    assert "steps: 1101 #" in file.read_text()
+
+
+def test_standard_input_is_mended_to_standard_output() -> None:
+    result = check("-", "--fix", "--stdin-filename", "fast.yaml", stdin="version: 1\nname: slow\nsteps: 1101\n")
+    assert result.stdout == 'version: 1\nname: slow\nsteps: "1101"\n'
+    assert "warning[file-name]" in result.stderr
+    assert "1 mended" in result.stderr
+    fine = check("-", "--fix", stdin="version: 1\n")
+    assert fine.stdout == "version: 1\n", "also where there is nothing to mend"
+
+
+def test_a_link_stays_a_link(file: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.yaml"
+    link.symlink_to(file.name)
+    check("link.yaml", "--fix")
+    assert link.is_symlink()
+    assert '"1101"' in file.read_text()
+
+
+RULE = Rule("made-up", "file", "x", severity="warning", fix="x.")
+
+
+def _with_fix(source: Source, fix: Fix | None) -> Checked:
+    one = check_source(source)
+    found = RULE.finding("m", source.document.span(0), fix=fix)
+    return Checked(one.file, one.kind, (*one.findings, found), source)
+
+
+def test_a_fix_that_leaves_an_error_behind_is_not_made() -> None:
+    source = source_of(b"version: 1\nwarmup: 4\n", "a.yaml")
+    bad = Fix("break it", (Edit(19, 20, "x"),), safe=True)
+    assert fix_source(_with_fix(source, bad), check_source, unsafe=False) is None
+    good = Fix("change it", (Edit(19, 20, "5"),), safe=True)
+    fixed = fix_source(_with_fix(source, good), check_source, unsafe=False)
+    assert fixed is not None
+    assert fixed.text == "version: 1\nwarmup: 5\n"
+
+
+def test_fixes_that_never_end_are_given_up() -> None:
+    source = source_of(b"version: 1\n", "a.yaml")
+
+    def look(source: Source) -> Checked:
+        end = len(source.document.text)
+        return _with_fix(source, Fix("add a line", (Edit(end, end, "# more\n"),), safe=True))
+
+    fixed = fix_source(look(source), look, unsafe=False)
+    assert fixed is not None
+    assert fixed.text.count("# more") == 10
