@@ -14,6 +14,7 @@ from cachedsl.loading import as_policy
 from cachedsl.matching.adapter import Adapter
 from cachedsl.plan.ir import Plan
 from cachedsl.runtime.errors import NotAttached, StillRunning
+from cachedsl.runtime.listeners import Listener
 from cachedsl.summary import Summary, summarise
 from cachedsl.trace import Trace
 
@@ -163,6 +164,17 @@ class Cached:
             yield
         finally:
             self._session.watchers.remove(watch)
+
+    def on_run(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with a `FinishedRun` when a run is over, completed, aborted or failed.
+
+        It hears of runs that begin from now on, on the thread that ended them. It must not begin or end runs; what it
+        raises is logged to `cachedsl`, and disturbs nothing. Where nobody listens, nothing is counted.
+
+        Returns:
+            What takes the listener out again.
+        """
+        return self._session.listeners.add(listener)
 
     def remove(self) -> None:
         """Detach: the model is as it was before. A second call does nothing.
