@@ -66,9 +66,15 @@ class Cached:
     def attached(self) -> bool:
         return self._detach is not None
 
-    def plan(self, num_inference_steps: int | None = None) -> Plan:
-        """Return the plan of a run of so many steps."""
-        return self._session.plan_for(num_inference_steps)
+    def plan(
+        self, num_inference_steps: int | None = None, policy: Policy | str | os.PathLike[str] | None = None
+    ) -> Plan:
+        """Return the plan of a run of so many steps; under `policy`, or what `load_policy` takes, as `using` would go.
+
+        Raises:
+            PolicyError: it does not hold, or does not fit the model or the step count.
+        """
+        return self._session.plan_for(num_inference_steps, None if policy is None else as_policy(policy))
 
     @contextmanager
     def run(
