@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import click
-import torch
 import uvicorn
 
-from cachedsl.cli.importing import CannotCall, call_named
+from cachedsl.cli.importing import CannotCall
 from examples.server.app import create
 from examples.server.engine import Engine
-
-
-def digits() -> tuple[Any, dict[str, Any]]:
-    """Return the bundled pipeline, which draws handwritten digits, and what its call is given by default."""
-    from cachedsl.measure.digits import GUIDANCE_SCALE, load_digits_pipeline
-
-    torch.set_num_threads(1)  # the model is tiny: more threads spend their time on waiting for each other
-    return load_digits_pipeline(), {"class_labels": [3], "guidance_scale": GUIDANCE_SCALE}
-
-
-def load(pipeline: str) -> tuple[Any, dict[str, Any]]:
-    """Call `module:function`, which returns a pipeline, or a pipeline and arguments of its call."""
-    made = call_named(pipeline)
-    pipe, arguments = made if isinstance(made, tuple) else (made, {})
-    pipe.set_progress_bar_config(disable=True)
-    return pipe, arguments
+from examples.server.pipelines import digits, load
 
 
 @click.command()

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import Gauge
 
-from cachedsl import CachedslError, bundled_policies, load_policy
+from cachedsl import bundled_policies, load_policy
 from cachedsl.serving.metrics import CONTENT_TYPE, RunMetrics
+from examples.server.answers import STATUSES, refusal
 from examples.server.engine import Engine
-from examples.server.job import Full, Job, Stopped, Taken, TooLarge
+from examples.server.job import Job, Stopped
 from examples.server.pictures import MEDIA, encode
-from examples.server.wanted import Unfit, Wanted, to_job
+from examples.server.wanted import Wanted, to_job
 
 GONE = 499
 """The status of a request whose client has gone; nobody reads it but the log."""
@@ -105,31 +105,10 @@ async def _disconnected(request: Request) -> None:
 
 
 def _answers(app: FastAPI) -> None:
-    """Say what went wrong with a status that clients know, and the way out."""
+    async def answer(request: Request, error: Exception) -> Response:
+        said = refusal(error)
+        assert said is not None, "those that have a status are registered"
+        return Response(said.content, said.status, said.headers, said.media)
 
-    @app.exception_handler(Unfit)
-    async def unfit(request: Request, error: Unfit) -> Response:
-        return JSONResponse({"detail": error.findings}, 422)
-
-    @app.exception_handler(Full)
-    async def full(request: Request, error: Full) -> Response:
-        return JSONResponse({"detail": str(error)}, 429, {"Retry-After": str(error.retry_after)})
-
-    @app.exception_handler(Stopped)
-    async def stopped(request: Request, error: Stopped) -> Response:
-        return JSONResponse({"detail": "the request was cancelled"}, 409)
-
-    @app.exception_handler(Taken)
-    async def taken(request: Request, error: Taken) -> Response:
-        return JSONResponse({"detail": str(error)}, 409)
-
-    @app.exception_handler(TooLarge)
-    async def too_large(request: Request, error: TooLarge) -> Response:
-        return JSONResponse({"detail": str(error)}, 413)
-
-    # what the pipeline says of its arguments, or the run of its policy
-    @app.exception_handler(CachedslError)
-    @app.exception_handler(ValueError)
-    @app.exception_handler(TypeError)
-    async def refused(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": [{"loc": ["body"], "msg": str(error), "type": type(error).__name__}]}, 422)
+    for kind in STATUSES:
+        app.add_exception_handler(kind, answer)

@@ -31,6 +31,9 @@ class TooLarge(Exception):
 class Stopped(Exception):
     """A request was cancelled."""
 
+    def __init__(self) -> None:
+        super().__init__("the request was cancelled")
+
 
 @define(eq=False)
 class Job:

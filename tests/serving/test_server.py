@@ -247,7 +247,7 @@ def test_policies_and_metrics_are_shown(engine: Engine) -> None:
     said = {family.name: family for family in text_string_to_metric_families(answer.text)}
     assert said["server_queued"].samples[0].value == 0
     (steps,) = (one for one in said["cachedsl_step_seconds"].samples if one.name.endswith("_count"))
-    assert (steps.labels, steps.value) == ({"policy": "f1b0-w1-always"}, 4)
+    assert (steps.labels, steps.value) == ({"policy": "f1b0_w1_s"}, 4)
     assert answer.headers["content-type"].startswith("text/plain")
 
 
