@@ -1,6 +1,6 @@
 """The entrance: takes requests over HTTP, hands each whole to a replica, and cancels it there."""
 
-from __future__ import annotations
+# no `from __future__ import annotations`: Ray ships the class without this module, where FastAPI would look names up
 
 import asyncio
 import uuid
@@ -19,7 +19,7 @@ from examples.server.wanted import Wanted
 api = FastAPI(title="cachedsl on Ray Serve")
 
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=1000)
+@serve.deployment(num_replicas=1, max_ongoing_requests=1000, ray_actor_options={"num_cpus": 0})
 @serve.ingress(api)
 class Entrance:
     """Knows which request is with which replica; there is one of it."""
@@ -83,7 +83,8 @@ def build(
         max_queued_requests=waiting,
         ray_actor_options=resources or {"num_cpus": 1},
     )
-    return Entrance.bind(drawer.bind(pipeline, at_once, feature_bytes))
+    entrance: Any = Entrance  # which `serve.deployment` has made a deployment of
+    return entrance.bind(drawer.bind(pipeline, at_once, feature_bytes))
 
 
 app = build()

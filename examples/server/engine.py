@@ -100,7 +100,8 @@ class Engine:
                 return self._once(job)
             except GaveWay:
                 with self._less:
-                    self._less.wait_for(lambda seen=over: bool(self._over > seen or job.stopped.is_set()))
+                    while self._over == over and not job.stopped.is_set():
+                        self._less.wait()
 
     def _once(self, job: Job) -> Any:
         stepping = Stepping(self.cached, self._turns, job, self.memory)

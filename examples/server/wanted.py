@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cachedsl import Policy, PolicyError, bundled_policies
 from cachedsl.language.notation import looks_like_notation
 from cachedsl.loading import bundled_path, load_policy, parse_policy
-from examples.server.engine import Engine
 from examples.server.job import Job
+
+if TYPE_CHECKING:
+    from examples.server.engine import Engine
 
 OURS = ("num_inference_steps", "generator", "return_dict", "output_type", "latents", "timesteps", "sigmas")
 """Arguments of the pipeline's call that the server gives, or that would change its steps."""

@@ -19,7 +19,7 @@ from attrs import frozen
 from prometheus_client.parser import text_string_to_metric_families
 
 from cachedsl import load_policy
-from tests.serving.slow import make
+from examples.server.pipelines import digits
 
 pytest.importorskip("ray.serve", reason="needs Ray Serve: pip install 'cachedsl[ray]'")
 
@@ -49,7 +49,7 @@ def cluster() -> Iterator[Cluster]:
     port, metrics_port, folder = free_port(), free_port(), tempfile.mkdtemp(prefix="ray")
     ray.init(
         address="local",
-        num_cpus=4,
+        num_cpus=1,
         object_store_memory=80 * 2**20,
         include_dashboard=False,
         configure_logging=False,
@@ -60,9 +60,8 @@ def cluster() -> Iterator[Cluster]:
     )
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        serve.run(build("tests.serving.slow:make", at_once=2, waiting=50, resources={"num_cpus": 0.1}))
+        serve.run(build(at_once=2, waiting=50, resources={"num_cpus": 0.1}))
         yield Cluster(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics")
-        serve.shutdown()
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
@@ -85,7 +84,7 @@ def test_requests_are_drawn_whole_by_two_replicas_cancelled_and_counted(cluster:
         assert [answer.status_code for answer in answers] == [200] * 16
         replicas = {answer.headers["X-Replica"] for answer in answers}
         assert len(replicas) == 2
-        pipe, arguments = make()
+        pipe, arguments = digits()
         with load_policy(ALWAYS).apply(pipe):
             for seed in range(4):
                 generator = torch.Generator().manual_seed(seed)
