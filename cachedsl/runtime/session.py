@@ -101,11 +101,13 @@ class Session:
                 "before that"
             )
         key = (policy or self.policy, num_steps)
-        if key not in self._plans:
-            if len(self._plans) >= _PLANS:
-                self._plans.pop(next(iter(self._plans)))
-            self._plans[key] = compile_policy(key[0], self.shape, num_steps)
-        return self._plans[key]
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = compile_policy(key[0], self.shape, num_steps)
+            for oldest in list(self._plans)[: len(self._plans) - _PLANS + 1]:
+                self._plans.pop(oldest, None)  # a server's thread that checks a request may be here too
+            self._plans[key] = plan
+        return plan
 
     @contextmanager
     def using(self, policy: Policy) -> Iterator[None]:

@@ -21,6 +21,7 @@ STATUSES: dict[type[Exception], int] = {
     CachedslError: 422,
     ValueError: 422,
     TypeError: 422,
+    IndexError: 422,
 }
 """The first class that an error is of counts."""
 

@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 import torch
 import uvicorn
+from click.testing import CliRunner
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from cachedsl import bundled_policies, load_policy
+from examples.server.__main__ import main
 from examples.server.app import create
 from examples.server.engine import Engine
 from examples.server.job import Job
+from examples.server.pipelines import load
 from tests.tiny import call_arguments, tiny_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +137,7 @@ def test_findings_have_their_place_in_the_text_and_what_the_pipeline_says_is_han
     assert "threshold" in finding["way_out"]
     answer = post(engine, policy=ALWAYS, arguments={"class_labels": "x"})
     assert answer.status_code == 422
+    assert post(engine, policy=ALWAYS, arguments={"class_labels": [10**6]}).status_code == 422
     assert post(engine, policy=ALWAYS, steps=2).status_code == 200  # nothing is left of it
 
 
@@ -233,6 +237,18 @@ def test_features_are_bounded_and_who_gave_way_draws_the_same() -> None:
     assert sum(run.outcome == "completed" for run in told) == 6
     assert any(run.outcome == "aborted" for run in told), "somebody gave way"
     engine.close()
+
+
+def pipeline_with_one_block() -> Any:
+    return tiny_pipeline("dit", blocks=1)
+
+
+def test_a_pipeline_is_named_by_its_function() -> None:
+    pipe, arguments = load(f"{__name__}:pipeline_with_one_block")
+    assert (type(pipe).__name__, arguments) == ("DiTPipeline", {})
+    said = CliRunner().invoke(main, ["--pipeline", f"{__name__}:pipeline_with_one_blok"])
+    assert said.exit_code == 2
+    assert "did you mean pipeline_with_one_block?" in said.output
 
 
 def test_policies_and_metrics_are_shown(engine: Engine) -> None:
