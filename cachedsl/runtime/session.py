@@ -104,7 +104,7 @@ class Session:
         plan = self._plans.get(key)
         if plan is None:
             plan = compile_policy(key[0], self.shape, num_steps)
-            for oldest in list(self._plans)[: len(self._plans) - _PLANS + 1]:
+            for oldest in list(self._plans)[: max(0, len(self._plans) - _PLANS + 1)]:
                 self._plans.pop(oldest, None)  # a server's thread that checks a request may be here too
             self._plans[key] = plan
         return plan

@@ -141,6 +141,21 @@ def test_findings_have_their_place_in_the_text_and_what_the_pipeline_says_is_han
     assert post(engine, policy=ALWAYS, steps=2).status_code == 200  # nothing is left of it
 
 
+@pytest.mark.parametrize("name", ["qwenimage", "wan22"])
+def test_any_pipeline_takes_turns(name: str) -> None:
+    """One with two calls a step, and one with two transformers."""
+    engine = engine_of(name)
+    jobs = [Job(load_policy(ALWAYS), steps, seed=steps) for steps in (3, 5)]
+    together = [engine.submit(job) for job in jobs]
+    pipe = tiny_pipeline(name, blocks=2)
+    with load_policy(ALWAYS).apply(pipe):
+        for job, drawn in zip(jobs, together, strict=True):
+            generator = torch.Generator().manual_seed(job.seed)
+            alone = pipe(**engine.defaults, num_inference_steps=job.steps, generator=generator, return_dict=False)[0]
+            assert np.array_equal(drawn.result(60), np.asarray(alone))
+    engine.close()
+
+
 def test_a_full_queue_is_said_and_a_place_in_it_may_be_given_up() -> None:
     engine = engine_of(at_once=1, waiting=1)
     go = slowly(engine)
