@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from examples.server.pipelines import digits
 pytest.importorskip("ray.serve", reason="needs Ray Serve: pip install 'cachedsl[ray]'")
 
 ALWAYS = "F1B0_W1_S"
+START_UP = 180.0  # seconds: ten processes start, two of them with torch; about 20 on two idle cores
 
 
 @frozen
@@ -60,7 +62,15 @@ def cluster() -> Iterator[Cluster]:
     )
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        serve.run(build(at_once=2, waiting=50, resources={"num_cpus": 0.1}))
+        up = threading.Event()
+
+        def run() -> None:
+            serve.run(build(at_once=2, waiting=50, resources={"num_cpus": 0.1}))
+            up.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        if not up.wait(START_UP):
+            pytest.fail(f"the two replicas were not up in {START_UP:g} s: {serve.status().applications}")
         yield Cluster(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics")
     finally:
         ray.shutdown()
