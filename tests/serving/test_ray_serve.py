@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -62,15 +61,10 @@ def cluster() -> Iterator[Cluster]:
     )
     try:
         serve.start(http_options={"host": "127.0.0.1", "port": port})
-        up = threading.Event()
-
-        def run() -> None:
-            serve.run(build(at_once=2, waiting=50, resources={"num_cpus": 0.1}))
-            up.set()
-
-        threading.Thread(target=run, daemon=True).start()
-        if not up.wait(START_UP):
-            pytest.fail(f"the two replicas were not up in {START_UP:g} s: {serve.status().applications}")
+        starting = ThreadPoolExecutor(1)
+        application = build(at_once=2, waiting=50, resources={"num_cpus": 0.1})
+        starting.submit(serve.run, application).result(START_UP)
+        starting.shutdown()
         yield Cluster(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics")
     finally:
         ray.shutdown()
