@@ -7,7 +7,12 @@ from importlib.util import find_spec
 
 from cachedsl.text.finding import CachedslError
 
-_DISTRIBUTIONS = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+_DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "prometheus_client": "prometheus-client",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+}
 
 
 class MissingPackages(CachedslError, ImportError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -92,6 +92,7 @@ class Trace:
     """The records since attaching, oldest first; of many runs, those of the last `KEPT` at least."""
 
     records: list[Record] = attrs.field(factory=list)
+    _forgotten: int = attrs.field(default=0, init=False, eq=False)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
@@ -107,9 +108,11 @@ class Trace:
     def __repr__(self) -> str:
         return f"<Trace: {self}>"
 
-    def append(self, record: Record) -> None:
-        if isinstance(record, RunRecord) and self.records and self.records[0].run <= record.run - 2 * KEPT:
-            self.records = [r for r in self.records if r.run > record.run - KEPT]
+    def append(self, record: Record, going: Collection[int] = ()) -> None:
+        """Add a record; where it begins a run, old ones are forgotten, but not those of the runs `going` on."""
+        if isinstance(record, RunRecord) and record.run >= self._forgotten + 2 * KEPT:
+            self._forgotten = record.run - KEPT
+            self.records = [r for r in self.records if r.run > self._forgotten or r.run in going]
         self.records.append(record)
 
     def steps(

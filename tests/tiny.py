@@ -439,10 +439,14 @@ def call(pipe: Any, steps: int, seed: int = 0, **overrides: Any) -> torch.Tensor
     `seed` fixes the noise and the prompts. `overrides` are laid over the call's arguments; guidance is on by default
     where the family has it (Flux: distilled; `true_cfg_scale=4.0` turns true guidance on).
     """
-    arguments = next(make(seed) for cls, make in _ARGUMENTS.items() if isinstance(pipe, cls))
     generator = torch.Generator().manual_seed(seed)
-    arguments = {"num_inference_steps": steps, "generator": generator, **arguments, **overrides}
+    arguments = {"num_inference_steps": steps, "generator": generator, **call_arguments(pipe, seed), **overrides}
     return torch.as_tensor(pipe(**arguments, return_dict=False)[0])  # older DiTPipelines know no "pt" and give arrays
+
+
+def call_arguments(pipe: Any, seed: int = 0) -> dict[str, Any]:
+    """Return what a call of the pipeline is given beside its step count and generator."""
+    return next(make(seed) for cls, make in _ARGUMENTS.items() if isinstance(pipe, cls))
 
 
 def _prompt(seed: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from cachedsl.loading import as_policy
 from cachedsl.matching.adapter import Adapter
 from cachedsl.plan.ir import Plan
 from cachedsl.runtime.errors import NotAttached, StillRunning
+from cachedsl.runtime.listeners import Listener
 from cachedsl.summary import Summary, summarise
 from cachedsl.trace import Trace
 
@@ -65,9 +66,15 @@ class Cached:
     def attached(self) -> bool:
         return self._detach is not None
 
-    def plan(self, num_inference_steps: int | None = None) -> Plan:
-        """Return the plan of a run of so many steps."""
-        return self._session.plan_for(num_inference_steps)
+    def plan(
+        self, num_inference_steps: int | None = None, policy: Policy | str | os.PathLike[str] | None = None
+    ) -> Plan:
+        """Return the plan of a run of so many steps; under `policy`, or what `load_policy` takes, as `using` would go.
+
+        Raises:
+            PolicyError: it does not hold, or does not fit the model or the step count.
+        """
+        return self._session.plan_for(num_inference_steps, None if policy is None else as_policy(policy))
 
     @contextmanager
     def run(
@@ -163,6 +170,17 @@ class Cached:
             yield
         finally:
             self._session.watchers.remove(watch)
+
+    def on_run(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with a `FinishedRun` when a run is over, completed, aborted or failed.
+
+        It hears of runs that begin from now on, on the thread that ended them. It must not begin or end runs; what it
+        raises is logged to `cachedsl`, and disturbs nothing. Where nobody listens, nothing is counted.
+
+        Returns:
+            What takes the listener out again.
+        """
+        return self._session.listeners.add(listener)
 
     def remove(self) -> None:
         """Detach: the model is as it was before. A second call does nothing.

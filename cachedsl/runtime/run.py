@@ -16,6 +16,7 @@ from cachedsl.plan.ir import Plan
 from cachedsl.runtime.decide import Step
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
+from cachedsl.runtime.finished import FinishedRun, Tally
 from cachedsl.runtime.observation import Observation, Placed, PlaceState
 from cachedsl.runtime.observe import Observer
 from cachedsl.runtime.owner import Owner
@@ -47,6 +48,7 @@ class Run:
         uncached: why calls that were made in it ran uncached, and how many.
         alternated: calls were told apart by their order alone.
         new_noise: the next call had a latent of new noise, which ended the run.
+        tally: counts and times it, None where nobody wants to hear of it.
     """
 
     session: Session
@@ -62,6 +64,7 @@ class Run:
     uncached: Counter[str] = field(factory=Counter)
     alternated: bool = False
     new_noise: bool = False
+    tally: Tally | None = None
     timeline: Timeline = field(factory=Timeline)
     drivers: dict[MachineKey, Driver] = field(factory=dict)
     _owner: Callable[[], Owner | None] = lambda: None
@@ -105,9 +108,12 @@ class Run:
         if self.plan is None:
             self.plan = self.session.plan_for(placed.num_steps, self.policy)
             self._note(placed)
-            self.session.trace.append(RunRecord(self.number, self.policy.name, self.num_steps, self.loop))
+            going = [run.number for run in self.session.all_runs()]
+            self.session.trace.append(RunRecord(self.number, self.policy.name, self.num_steps, self.loop), going)
         elif (placed.num_steps, placed.offset) != (self.num_steps, self.timeline.offset):
             self._replan(placed)
+        if self.tally is not None:
+            self.tally.begin_call(self.loop, placed.step)
 
     def _note(self, placed: Placed) -> None:
         self.num_steps, self._full = placed.num_steps, placed.full
@@ -146,6 +152,8 @@ class Run:
         """End a step, record it, and let it lead the step's later branches; returns its machine."""
         record = evolve(step.end(self.number, call.branch, passage), loop=self.loop)
         self.session.trace.append(record)
+        if self.tally is not None:
+            self.tally.add(record)
         driver = self.drivers[component, path, passage, call.branch]
         self._show(driver, component, call)
         leader = self._leaders.get((component, path, passage))
@@ -181,6 +189,33 @@ class Run:
             told,
             self.new_noise,
         )
+
+    def finished(self, reason: str | None = None) -> FinishedRun | None:
+        """Return what the run came to, with the reason where it failed; None where nobody wants to hear of it."""
+        if self.tally is None:
+            return None
+        warnings = Counter(warning.code for warning in self.session.trace.warnings(run=self.number))
+        return FinishedRun(
+            self.number,
+            self.id,
+            self.policy.name,
+            self.session.label,
+            "failed" if reason is not None else "completed" if self._complete() else "aborted",
+            reason,
+            self.num_steps if self.plan is not None else self.state.rules.steps,
+            tuple(self.tally.step_seconds),
+            self.tally.blocks_computed,
+            self.tally.blocks_total,
+            self.tally.seconds,
+            dict(warnings),
+        )
+
+    def _complete(self) -> bool:
+        """Tell whether the last step was taken; one that a pipeline's call or a `with` ended may leave branches out."""
+        if self.id is not None or not self.delimited:
+            return self.over()
+        count = self.state.num_steps
+        return self.plan is not None and (count is None or self.state.step >= count - 1)
 
     def end(self) -> None:
         """End every machine and free what they hold."""

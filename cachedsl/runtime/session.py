@@ -23,6 +23,7 @@ from cachedsl.runtime.executor import Executor
 from cachedsl.runtime.foreign import refuse_other_caches
 from cachedsl.runtime.handle import Cached
 from cachedsl.runtime.learn import Learnt
+from cachedsl.runtime.listeners import Listeners
 from cachedsl.runtime.observation import CallContext, Placed, PlaceState, Rules, Uncached
 from cachedsl.runtime.observe import Observer, Read
 from cachedsl.runtime.owner import current_owner
@@ -59,6 +60,7 @@ class Session:
         watchers: see `Cached.watching`.
         ranks: those that must decide alike, where the caller says so.
         find_ranks: returns those that share a transformer, where it is split over processes.
+        listeners: see `Cached.on_run`.
     """
 
     policy: Policy
@@ -75,6 +77,7 @@ class Session:
     learnt: dict[str, Learnt] = field(factory=dict)
     ranks: Ranks | None = None
     find_ranks: Callable[[nn.Module], Ranks | None] = lambda module: None
+    listeners: Listeners = field(factory=Listeners)
     _active: Run | None = None
     _known: dict[Hashable, Run] = field(factory=dict)
     _between: PlaceState | None = None
@@ -107,11 +110,13 @@ class Session:
                 "before that"
             )
         key = (policy or self.policy, num_steps)
-        if key not in self._plans:
-            if len(self._plans) >= _PLANS:
-                self._plans.pop(next(iter(self._plans)))
-            self._plans[key] = compile_policy(key[0], self.shape, num_steps)
-        return self._plans[key]
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = compile_policy(key[0], self.shape, num_steps)
+            for oldest in list(self._plans)[: max(0, len(self._plans) - _PLANS + 1)]:
+                self._plans.pop(oldest, None)  # a server's thread that checks a request may be here too
+            self._plans[key] = plan
+        return plan
 
     @contextmanager
     def using(self, policy: Policy) -> Iterator[None]:
@@ -185,8 +190,12 @@ class Session:
             self._active = run
             if id is not None:
                 self._known[id] = run
+            if run.tally is not None:
+                run.tally.enter()
         try:
             yield run
+            if run.tally is not None:
+                run.tally.leave()
         except BaseException as error:
             if self._active is run:
                 self.fail(type(error).__name__)
@@ -198,7 +207,9 @@ class Session:
     def _new_run(self, rules: Rules, scheduler: Any, id: Hashable = None) -> Run:
         cfg = self.policy.cfg
         rules = evolve(rules, mode=cfg.mode, order=cfg.order, declared=self.declared_cfg)
-        run = Run(self, self._runs, self.policy, Observer(scheduler), PlaceState(rules), id)
+        run = Run(
+            self, self._runs, self.policy, Observer(scheduler), PlaceState(rules), id, tally=self.listeners.tally()
+        )
         self._runs += 1
         return run
 
@@ -294,6 +305,8 @@ class Session:
 
     def call_ended(self, run: Run) -> None:
         """Take note that a transformer call returned; a run that began by itself ends with its last step."""
+        if run.tally is not None:
+            run.tally.end_call()
         if not run.delimited and run.over():
             self._finish(run)
 
@@ -303,10 +316,13 @@ class Session:
         for executor in self.executors:
             executor.abandon()
         if run is not None:
+            finished = None if run.failed else run.finished(reason)
             run.fail(reason)
             self._known.pop(run.id, None)
             if not run.delimited:
                 self._active = None
+            if finished is not None:
+                self.listeners.tell(finished)
 
     def end_open_run(self) -> None:
         """End a run that began by itself and has had fewer calls than steps."""
@@ -344,6 +360,9 @@ class Session:
             facts = run.facts()
             for warning in findings(self.trace, facts):
                 self._warn(warning)
+        finished = run.finished()
+        if finished is not None:
+            self.listeners.tell(finished)
 
     def _warn(self, warning: WarningRecord, once: bool = False) -> None:
         """Record and log a warning; `once` where the run has none of its kind yet."""

@@ -38,5 +38,6 @@ def test_a_handle_does_not_keep_the_plan_of_every_policy_that_it_used(monkeypatc
         for number in range(12):
             with cached.using(f"F1B0_W1R0.{number + 1}"):
                 cached.plan(4)
+            assert len(cached._session._plans) == min(number + 1, 4)
         assert len(cached._session._plans) == 4
         assert cached.plan(4).policy_name == "f1b0_w1r0.1"

@@ -1,0 +1,1 @@
+"""What a server of images needs beside the handle: metrics of finished runs."""

@@ -1,0 +1,1 @@
+"""Examples to copy; each folder has a README.md."""
