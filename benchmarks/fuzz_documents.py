@@ -156,7 +156,7 @@ class Generator:
     def json(self) -> str:
         tree: Any = {self.dice.choice(KEYS): self.tree(4) for _ in range(self.dice.randint(0, 8))}
         if self.dice.random() < 0.3:
-            tree |= {"format": "cachedsl.plan", "version": 1}
+            tree |= {"format": "cachedsl.plan", "version": 2}
         return json.dumps(tree, indent=self.dice.choice([None, 2]), ensure_ascii=self.dice.random() < 0.5)
 
     def tree(self, depth: int) -> Any:

@@ -47,7 +47,7 @@ def test_every_format_is_checked_as_what_it_is(tmp_path: Path) -> None:
     assert result.output == "1 policy, 1 adapter, 1 file of ratios and 1 plan checked, 0 findings\n"
     assert result.exit_code == 0
     (tmp_path / "ratios.yaml").write_text("ratios: [1.0, 0]\n")
-    (tmp_path / "plan.json").write_text(plan().replace('"version": 1', '"version": 7'))
+    (tmp_path / "plan.json").write_text(plan().replace('"version": 2', '"version": 7'))
     result = check(tmp_path)
     assert [line.split(": ")[1] for line in result.output.splitlines()[:-1]] == ["error[bad-plan]", "error[bad-ratios]"]
     assert result.exit_code == 1

@@ -100,7 +100,7 @@ def test_strangers(text: str) -> None:
         ("warmup: 3\n# \0\n", "policy"),
         (OURS.format("policy") + "a: [\n", "policy"),
         ("warmup: 3\n" + "#" * 2**20, "policy"),
-        ('{\n  "format": "cachedsl.plan",\n  "version": 1,\n', "plan"),
+        ('{\n  "format": "cachedsl.plan",\n  "version": 2,\n', "plan"),
     ],
 )
 def test_a_broken_file_is_what_it_still_shows(text: str | bytes, expected: str) -> None:

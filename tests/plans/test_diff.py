@@ -11,7 +11,7 @@ import attrs
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cachedsl import PolicyError, bundled_policies, compile_policy, load_policy
@@ -36,7 +36,7 @@ def said(old: str, new: str) -> list[tuple[str, str, str]]:
     return [(".".join(c.key), f"{c.at}: {c.before}" if c.at else c.before, c.after) for c in found]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(policies(), policies(), st.integers(1, 30))
 def test_nothing_is_said_exactly_where_plans_are_the_same(one: Policy, other: Policy, steps: int) -> None:
     """The plan's JSON, which holds all that a run goes by, is the judge."""
