@@ -78,7 +78,10 @@ def enable_cache(
         made = []
         for target, runtime in zip(targets, runtimes, strict=True):
             options = flat_options(cache_config, calibrator_config, kwargs)
-            settings = Settings(cache_config, calibrator_config, options, _overrides(target, modifiers), runtime)
+            overrides = _overrides(target, modifiers)
+            settings = Settings(
+                cache_config, calibrator_config, options, overrides, runtime, parallelism_config, quantize_config
+            )
             made.append((target, settings, policy_from_settings(target, settings)))
         remember(pipe_or_adapter, _apply_all(made))
     if backend is not None:
@@ -191,9 +194,11 @@ def _refreshed(
     one: Enabled, changes: Mapping[str, Any], config: BasicCacheConfig | None, calibrator: CalibratorConfig | None
 ) -> tuple[Settings, Policy]:
     before = one.settings
-    options = {**before.options, **changes}
-    settings = Settings(
-        config or before.cache_config, calibrator or before.calibrator_config, options, before.overrides, before.runtime
+    settings = evolve(
+        before,
+        cache_config=config or before.cache_config,
+        calibrator_config=calibrator or before.calibrator_config,
+        options={**before.options, **changes},
     )
     return settings, policy_from_settings(one.target, settings)
 

@@ -190,8 +190,6 @@ def _parallelism(given: dict[str, Any]) -> ParallelismConfig | None:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         others = [said.get(name) or 1 for name in SIZES if name not in automatic]
         said[automatic[0]] = (torch.distributed.get_world_size() if distributed else 1) // (others[0] * others[1])
-        if not any((said.get(name) or 1) > 1 for name in SIZES):
-            return None
     return ParallelismConfig(**said)
 
 

@@ -23,6 +23,8 @@ class Settings:
         options: flat options, for all block lists.
         overrides: flat options that are different, by `transformer.list`.
         runtime: the `runtime` section, as a tree.
+        parallelism_config: as it was given.
+        quantize_config: as it was given.
     """
 
     cache_config: BasicCacheConfig
@@ -30,6 +32,8 @@ class Settings:
     options: dict[str, Any]
     overrides: dict[str, dict[str, Any]]
     runtime: dict[str, Any] = field(factory=dict)
+    parallelism_config: Any = None
+    quantize_config: Any = None
 
 
 @define(eq=False)

@@ -105,6 +105,8 @@ def _of_list(one: Enabled, steps: list[StepRecord]) -> CacheStats:
         cache_options=_options(one, f"{steps[0].transformer}.{steps[0].stack}"),
         accumulated_executed_steps=len(plain),
         accumulated_transformer_executed_steps=len(steps),
+        parallelism_config=one.settings.parallelism_config,
+        quantize_config=one.settings.quantize_config,
         **fields,
     )
 
@@ -153,6 +155,7 @@ def strify(adapter_or_others: Any) -> str:
     parts.append("T0O0" if calibrator is None else calibrator.strify())
     if stats.accumulated_cached_steps:
         parts.append(f"S{stats.accumulated_cached_steps}")
+    parts += [one.strify() for one in (stats.parallelism_config, stats.quantize_config) if one is not None]
     return "_".join(parts)
 
 
