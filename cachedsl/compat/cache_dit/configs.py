@@ -16,23 +16,26 @@ class _Updatable:
     _kept: tuple[str, ...] = ()
 
     def update(self: Config, **kwargs: Any) -> Config:
-        """Set fields that are given and not None. Raises `AttributeError` for a name that is no field."""
-        names = {one.name for one in dataclasses.fields(self)}  # type: ignore[arg-type]
+        """Set fields that are given and not None. Raises `TypeError` for a name that is no field."""
+        self._check(kwargs)
         for name, value in kwargs.items():
-            if name not in names:
-                raise AttributeError(
-                    f"{type(self).__name__} has no field {name!r}; there are {', '.join(sorted(names))}"
-                )
             if value is not None:
                 setattr(self, name, value)
         return self
 
     def empty(self: Config, **kwargs: Any) -> Config:
         """Set every field to None, which says nothing, and then those that are given."""
+        self._check(kwargs)
         for one in dataclasses.fields(self):  # type: ignore[arg-type]
             if one.name not in self._kept:
                 setattr(self, one.name, None)
         return self.update(**kwargs)
+
+    def _check(self, kwargs: dict[str, Any]) -> None:
+        names = [one.name for one in dataclasses.fields(self)]  # type: ignore[arg-type]
+        for name in kwargs:
+            if name not in names:
+                raise TypeError(f"{type(self).__name__} has no field {name!r}; there are {', '.join(names)}")
 
     def reset(self: Config, **kwargs: Any) -> Config:
         """Do what `empty` does: `DBCacheConfig().reset(Fn_compute_blocks=4)` says that, and nothing else."""
