@@ -15,6 +15,7 @@ from cachedsl.runtime.asking import Asking, StepFacts
 from cachedsl.runtime.decide import Step, decide, signature
 from cachedsl.runtime.fingerprint import read_fingerprint
 from cachedsl.runtime.gate import Gate
+from cachedsl.runtime.groups import find_handles
 from cachedsl.runtime.model_io import first_tensor, read_model_input
 from cachedsl.runtime.observation import Placed
 from cachedsl.runtime.ports import list_ports, note_loop_writes
@@ -106,7 +107,8 @@ class Executor:
         assert self._call is not None
         driver, at, leader = self._run.start_step(self.component, slot.path, passage, self._call)
         if passage:
-            return Asking(driver, slot.views.ports, at, leader, self._facts)
+            handles = find_handles(slot.real_blocks())
+            return Asking(driver, slot.views.ports, at, leader, self._facts, handles)
         self._tell(slot.views.can_view(driver) and not driver.needs_probe)
         return slot.views.step(driver, slot.real_blocks(), at, leader, self._facts, self._signature, self._compiled)
 
