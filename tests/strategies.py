@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cachedsl.language import kinds
 from cachedsl.language.masks import FORMS, MaskKind, RunsMask
 from cachedsl.language.methods import METHODS
-from cachedsl.language.part import PartOf, keys_of
+from cachedsl.language.part import PartOf, PartsByName, keys_of
 from cachedsl.language.parts import Compute, Dynamic, Predict, Prune, Signal
 from cachedsl.language.policy import Policy, Stacks
 from cachedsl.language.ratios import Ratios, RatiosKind
@@ -60,6 +60,9 @@ def of_kind(kind: Any) -> st.SearchStrategy[Any]:
         return ratios
     if isinstance(kind, Stacks):
         return stacks
+    if isinstance(kind, PartsByName):
+        named = st.dictionaries(of_kind(kind.names), parts(kind.cls), max_size=3)
+        return named.map(lambda found: tuple(found.items()))
     assert isinstance(kind, PartOf), kind
     return parts(kind.cls)
 
@@ -129,7 +132,7 @@ def overrides(draw: st.DrawFn) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name, one in keys_of(Policy).items():
         kind = one.metadata["key"].kind
-        if name in ("version", "name", "description", "cfg", "span", "stacks") or draw(st.integers(0, 2)):
+        if name in ("version", "name", "description", "cfg", "span", "stacks", "runtime") or draw(st.integers(0, 2)):
             continue
         if draw(st.integers(0, 9)) == 0:
             tree[name] = None

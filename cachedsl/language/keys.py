@@ -10,7 +10,7 @@ from attrs import frozen
 from cachedsl.language.kinds import Key, Schema
 from cachedsl.language.masks import KEYS, MaskKind, key_schema
 from cachedsl.language.methods import METHODS
-from cachedsl.language.part import Part, PartOf, declared_keys
+from cachedsl.language.part import Part, PartOf, PartsByName, declared_keys
 from cachedsl.language.policy import Policy
 from cachedsl.language.taps import TAPS
 
@@ -96,6 +96,8 @@ def entries(cls: Any = Policy, path: tuple[str, ...] = ()) -> Iterator[Entry]:
         yield _entry(here, declared)
         if isinstance(declared.kind, PartOf):
             yield from entries(declared.kind.cls, here)
+        elif isinstance(declared.kind, PartsByName):
+            yield from entries(declared.kind.cls, (*here, declared.kind.entry))
         elif isinstance(declared.kind, MaskKind):
             yield from (_entry((*here, inner), one.metadata["key"], "") for inner, one in KEYS.items())
 

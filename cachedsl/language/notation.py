@@ -150,6 +150,7 @@ def _inexpressible(policy: Policy) -> list[str]:
         "span": policy.span != "stack",
         "back_blocks": policy.compute.back_blocks is not None or policy.compute.back_threshold is not None,
         "stacks": bool(policy.stacks),
+        "runtime": bool(policy.runtime.asked()),
         f"signal {reuse.signal.tap}": reuse.signal != Signal(),
         "max_accumulated": reuse.max_accumulated is not None,
         "max_total 0": reuse.max_total == 0,

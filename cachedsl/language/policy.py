@@ -28,6 +28,7 @@ from cachedsl.language.parts import (
     Signal,
     Warmup,
 )
+from cachedsl.language.runtime import Runtime
 from cachedsl.language.taps import PRUNED
 from cachedsl.language.trees import merge, without_nulls
 from cachedsl.plan.frozen import Frozen, freeze, thaw
@@ -200,7 +201,7 @@ class Policy(StackPolicy):
     PART: ClassVar[Part] = Part("", "a mapping of policy keys", "A cachedsl policy, language version 1.")
     FIRST: ClassVar[tuple[str, ...]] = (
         *("version", "name", "description", "extends", "compute", "warmup", "tail", "reuse", "predict", "cfg"),
-        *("steps", "refresh", "prune", "span", "stacks"),
+        *("steps", "refresh", "prune", "span", "stacks", "runtime"),
     )
     name: str = key("policy", SLUG, "Shown in reports.", shown="file stem")
     description: str = key("", Text(), "What it is for, and where its settings are from.")
@@ -214,6 +215,7 @@ class Policy(StackPolicy):
     stacks: tuple[tuple[str, Frozen], ...] = key(
         (), Stacks(), "Overrides for some stacks, by a list's own name, `transformer.list` or a glob.", shown="`{}`"
     )
+    runtime: Runtime = key(Runtime(), part_of(Runtime), Runtime.PART.words, shown="")
     version: Literal[1] = key(
         1, Const("1, the only language version", 1), "Language version.", shown="required", required=True
     )

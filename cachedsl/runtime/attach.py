@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from cachedsl.engines import Target, engage
 from cachedsl.language.policy import Policy
 from cachedsl.lower.compile import check_fit, compile_policy
 from cachedsl.matching.adapter import Adapter, TransformerAdapter, UnsupportedModel, stack_shape
@@ -55,6 +56,7 @@ def attach(
         UnsupportedModel: no adapter knows any transformer of the target, and none has lists of blocks.
         AlreadyAttached: the target, or a transformer in it, runs under a policy, or a cache of diffusers, already.
         PolicyError: the policy does not fit the model.
+        EngineRefused: what the policy's `runtime` asks for cannot be done here.
         ValueError: the step count is none.
     """
     target = _uncompiled(target)
@@ -71,6 +73,9 @@ def attach(
     check_fit(policy, shape)
     if matched and not is_pipeline and num_inference_steps is not None:
         compile_policy(policy, shape, num_inference_steps)
+    components = _modules(target, is_pipeline)
+    driven = tuple(name for name, _ in transformers)
+    engage(policy.runtime, Target(base_class(target).__name__, components, driven, target if is_pipeline else None))
     session = Session(
         policy=policy,
         label=base_class(target).__name__,

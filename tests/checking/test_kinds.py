@@ -27,7 +27,7 @@ def test_the_keys_that_are_ours_alone() -> None:
         "span",
         "stacks",
     } == OWN
-    assert {"version", "name", "description", "extends", "steps"} == POLICY - OWN
+    assert {"version", "name", "description", "extends", "steps", "runtime"} == POLICY - OWN
 
 
 @pytest.mark.parametrize("key", sorted(OWN))
@@ -42,6 +42,7 @@ def test_one_key_of_ours_makes_a_policy(key: str) -> None:
         ("version: 1\n", "policy"),
         ("version: 1\nname: x\nextends: f8b0\n", "policy"),
         ("name: x\nsteps: {every: 2}\n", "policy"),
+        ("runtime: python39\nservice: x\n", "stranger"),
         (OURS.format("policy") + "anything: 1\n", "policy"),
         (OURS.format("policy"), "policy"),
         ('{"$schema": "https://cachedsl.dev/schemas/policy.schema.json", "a": 1}', "policy"),
