@@ -18,6 +18,7 @@ from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
 from cachedsl.runtime.observation import Observation, Placed, PlaceState
 from cachedsl.runtime.observe import Observer
+from cachedsl.runtime.outputs import Outputs
 from cachedsl.runtime.owner import Owner
 from cachedsl.runtime.place import is_over, place
 from cachedsl.runtime.timeline import Timeline
@@ -63,6 +64,7 @@ class Run:
     alternated: bool = False
     new_noise: bool = False
     timeline: Timeline = field(factory=Timeline)
+    outputs: Outputs = field(factory=Outputs)
     drivers: dict[MachineKey, Driver] = field(factory=dict)
     _owner: Callable[[], Owner | None] = lambda: None
     _full: int | None = None
@@ -100,6 +102,7 @@ class Run:
         if placed.begins == "loop" and self.plan is not None:
             self.end()
             self._leaders.clear()
+            self.outputs.clear()
             self.plan, self.loop = None, self.loop + 1
         self.alternated = placed.how == "alternated" and (self.alternated or placed.begins != "nothing")
         if self.plan is None:
@@ -138,6 +141,7 @@ class Run:
 
     def forward_ended(self, component: str, call: Placed, output: Callable[[], torch.Tensor]) -> None:
         """Let the machines that observed this call take what it returned."""
+        self.outputs.note(call, output)
         for (where, _, _, branch), driver in self.drivers.items():
             if where == component and branch == call.branch:
                 driver.forward_ended(output)
@@ -180,6 +184,7 @@ class Run:
             self.state.doubled,
             told,
             self.new_noise,
+            not_finite=self.outputs.not_finite(),
         )
 
     def end(self) -> None:
