@@ -324,7 +324,7 @@ class Asking:
             return
         features = self._driver.features[inside.unit.index]
         features.store(self._at, worked(inside.entry, inside.added), after, self._front.added, self._last)
-        features.inner = inside.inner
+        features.keep_inside(inside.inner)
         if self._spoilt:
             features.distrust()
         if features.meter is not None:
