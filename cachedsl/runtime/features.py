@@ -13,6 +13,8 @@ from cachedsl.runtime.ports import Streams
 from cachedsl.runtime.storage import Storage
 from cachedsl.signals import Meter
 
+_AS_IT_COMES = Storage()
+
 
 @frozen
 class Position:
@@ -46,7 +48,7 @@ class UnitFeatures:
 
     predict: Predict | PredictPlan
     meter: Meter | None = None
-    storage: Storage = Storage()
+    storage: Storage = _AS_IT_COMES
     last_step: int = -1
     exit_index: int = -1
     newest: dict[Stream, torch.Tensor] = field(factory=dict)
