@@ -22,6 +22,7 @@ from cachedsl.runtime.ports import list_ports, note_loop_writes
 from cachedsl.runtime.slots import StackSlot
 from cachedsl.runtime.twins import View
 from cachedsl.runtime.viewed import Viewed
+from cachedsl.runtime.weights import Weights
 from cachedsl.signals import ModelInput, read
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Executor:
         self.transformer = transformer
         self.slots = [self._slot(path, stack) for path, stack in adapter.stacks.items()]
         self._adapter = adapter
+        self._weights = Weights(transformer)
         self._gate: Gate | None = None
         self._facts = StepFacts()
         self._signature: object = None
@@ -176,6 +178,7 @@ class Executor:
             shown = read_model_input(self.transformer, self._adapter.input, args, kwargs)
         self._facts = StepFacts(shown, lambda: run.timeline.mixing(call.step))
         self._signature = signature(args, kwargs)
+        run.computes_with(self.component, call, self._weights.look(self._all_blocks()))
         if run.number > self._learnt:  # a new run, and not one that goes on
             if not self._compiled:
                 for slot in self.slots:
@@ -187,6 +190,9 @@ class Executor:
         decide([step for step in steps if isinstance(step, Viewed)], inside=not self.traceable())
         for slot in self.slots:
             slot.hand_out()
+
+    def _all_blocks(self) -> list[nn.Module]:
+        return [block for slot in self.slots for block in slot.blocks._modules.values() if block is not None]
 
     def traceable(self) -> bool:
         """Tell whether the call may be compiled: every list is in a view, and what is open can be tried."""

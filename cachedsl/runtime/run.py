@@ -48,6 +48,7 @@ class Run:
         uncached: why calls that were made in it ran uncached, and how many.
         alternated: calls were told apart by their order alone.
         new_noise: the next call had a latent of new noise, which ended the run.
+        changed_at: the steps before which somebody changed the weights of a transformer.
     """
 
     session: Session
@@ -66,6 +67,8 @@ class Run:
     timeline: Timeline = field(factory=Timeline)
     outputs: Outputs = field(factory=Outputs)
     drivers: dict[MachineKey, Driver] = field(factory=dict)
+    changed_at: list[int] = field(factory=list)
+    _weights: dict[tuple[str, str], object] = field(factory=dict)
     _owner: Callable[[], Owner | None] = lambda: None
     _full: int | None = None
     _leaders: dict[tuple[str, str, int], tuple[Placed, Outcome]] = field(factory=dict)
@@ -103,6 +106,7 @@ class Run:
             self.end()
             self._leaders.clear()
             self.outputs.clear()
+            self.changed_at.clear()
             self.plan, self.loop = None, self.loop + 1
         self.alternated = placed.how == "alternated" and (self.alternated or placed.begins != "nothing")
         if self.plan is None:
@@ -125,6 +129,20 @@ class Run:
         for (component, path, _, _), driver in self.drivers.items():
             assert placed.num_steps is not None
             driver.replan(self.plan.stack(component, path), placed.num_steps)
+
+    def computes_with(self, component: str, call: Placed, weights: object) -> None:
+        """Take note of what a transformer computes with; what other weights have computed is not reused."""
+        before = self._weights.get((component, call.branch), weights)
+        self._weights[component, call.branch] = weights
+        if weights == before:
+            return
+        called = [d for (where, _, _, branch), d in self.drivers.items() if (where, branch) == (component, call.branch)]
+        held = [features for driver in called for features in driver.features]
+        for features in held:
+            if features.shapes:
+                features.distrust()
+        if held and call.step not in self.changed_at:
+            self.changed_at.append(call.step)
 
     def start_step(
         self, component: str, path: str, passage: int, call: Placed
@@ -185,6 +203,7 @@ class Run:
             told,
             self.new_noise,
             not_finite=self.outputs.not_finite(),
+            changed_at=tuple(self.changed_at),
         )
 
     def end(self) -> None:
