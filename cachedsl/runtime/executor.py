@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cachedsl")
 
+
+def _is_trained(module: nn.Module) -> bool:
+    return module.training and torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
+
+
 _GRAPHS = 64
 """How many graphs of one forward dynamo may keep: one for each kind of step, plan and model that is in use."""
 
@@ -125,6 +130,12 @@ class Executor:
         """Begin a step of every list; False where the call is not part of a run."""
         if self.in_forward():  # the last forward of this thread was left without a word
             self.session.fail("interrupted")
+        if _is_trained(self.transformer):
+            self.session.tell(
+                "%s is being trained (train mode, gradients on, and parameters that want them), and no gradient goes "
+                "through what is reused, so it ran uncached; call eval(), or use torch.no_grad()"
+            )
+            return False
         found = self._place(args, kwargs)
         if found is None:
             return False

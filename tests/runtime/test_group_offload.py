@@ -19,6 +19,7 @@ from torch import nn
 
 from cachedsl import Policy
 from cachedsl.language.parts import Compute, Prune, Reuse, Warmup
+from tests.combinations.registry import combination
 from tests.tiny import inputs, tiny_transformer
 
 STEPS = 4
@@ -101,6 +102,11 @@ POLICIES = {
 
 
 @pytest.mark.parametrize(("name", "blocks"), [*product(POLICIES, (2, 3)), ("F1B1", 8), ("F2B3", 4), ("F0B1", 4)])
+@combination(
+    "group offload",
+    "back blocks, deciding back blocks, masks, joined lists, pruning",
+    means="groups of 2, 3, 4 and 8 blocks have their weights when one of them runs, and none is left behind",
+)
 def test_groups_that_lie_across_a_boundary(name: str, blocks: int, tmp_path: Path) -> None:
     model = tiny_transformer("flux", blocks=BLOCKS)
     offload(model, tmp_path, blocks)
@@ -108,6 +114,7 @@ def test_groups_that_lie_across_a_boundary(name: str, blocks: int, tmp_path: Pat
     assert loaded(model) == []
 
 
+@combination("group offload", "switched on in the middle of a run", means="the run goes on as without it")
 def test_groups_made_in_the_middle_of_a_run(tmp_path: Path) -> None:
     policy, model = POLICIES["F1B1"], tiny_transformer("flux", blocks=BLOCKS)
     with policy.apply(model, num_inference_steps=STEPS), torch.no_grad():
@@ -126,10 +133,15 @@ def test_weights_of_single_layers(tmp_path: Path) -> None:
     assert close(under(POLICIES["F2B3"], model), ungrouped("F2B3"))
 
 
-@pytest.mark.gpu
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("kind", "blocks"), [("block_level", 1), ("block_level", 2), ("leaf_level", None)])
 @pytest.mark.parametrize("name", ["F1B1", "F2B3", "measured", "pruned"])
+@combination(
+    "group offload with a stream",
+    "back blocks, measuring, pruning",
+    means="blocks and layers that are brought ahead are there when they run",
+    gpu=True,
+)
 def test_on_a_device(name: str, kind: str, blocks: int | None, stream: bool) -> None:
     """Weights that wait on the CPU, with and without the stream that brings the next ones while blocks run."""
     expected = under(POLICIES[name], tiny_transformer("flux", blocks=BLOCKS).to("cuda"), "cuda")
