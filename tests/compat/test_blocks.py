@@ -22,6 +22,8 @@ BLOCKS = sorted(path for path in Path(__file__).with_name("blocks").glob("*.py")
 F8B8 = {"compute": "F8B8", "reuse": {"threshold": 0.12}}
 PRUNED = {"reuse": {"threshold": 0.12}}
 
+QUANTISED = ["*embedder*", "*embed*", "time_text_embed", "context_embedder", "x_embedder", "norm_out", "proj_out"]
+
 EXPECTED: dict[str, list[Any]] = {
     "attention": [{}],
     "block_adapter_auto": [{}, {}],
@@ -75,6 +77,11 @@ EXPECTED: dict[str, list[Any]] = {
         }
     ],
     "patch_functor": [{}],
+    "quantization": [
+        {"runtime": {"quantize": {"transformer": {"kind": "int8_weight_only", "exclude": QUANTISED}}}},
+        {},
+        {},
+    ],
     "refresh_context": [{}, {}, {"warmup": 10, "reuse": {"threshold": 0.1, "max_total": 20, "max_continuous": 4}}],
     "separate_cfg": [{"compute": "F1B0", "warmup": 4, "cfg": "separate"}],
     "steps_mask": [{"reuse": {"threshold": 0.12}, "steps": "11101001001001", "predict": "taylor"}],

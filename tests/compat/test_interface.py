@@ -354,11 +354,12 @@ def test_parallelism_and_quantisation_become_a_runtime_section() -> None:
     parallel = ParallelismConfig(ulysses_size=2, tp_size=2, parallel_kwargs={"attention_backend": "native"})
     assert runtime_of(target, parallel, None) == {"parallel": {"ulysses": 2, "tensor": 2}}
     assert (parallel.attention_backend, parallel.strify()) == ("native", "Ulysses2_TP2")
-    config = QuantizeConfig(quant_type="int8_weight_only", exclude_layers=["mod"])
     outside = ["pos_embed", "time_text_embed", "context_embedder", "x_embedder", "norm_out", "proj_out"]
     assert outside_of_blocks(target.components["transformer"], []) == outside
+    config = QuantizeConfig(quant_type="int8_weight_only", exclude_layers=["to_q", "no_such_layer"])
+    linear = [name for name in outside if name != "pos_embed"]
     assert runtime_of(target, None, config) == {
-        "quantize": {"transformer": {"kind": "int8_weight_only", "exclude": ["*mod*", *outside]}}
+        "quantize": {"transformer": {"kind": "int8_weight_only", "exclude": ["*to_q*", *linear]}}
     }
     whole = QuantizeConfig(quant_type="int8_weight_only", exclude_layers=None, regional_quantize=False)
     assert runtime_of(target, None, whole) == {"quantize": {"transformer": {"kind": "int8_weight_only"}}}
@@ -369,6 +370,40 @@ def test_parallelism_and_quantisation_become_a_runtime_section() -> None:
     ):
         with pytest.raises(ConversionError):
             made()
+
+
+def _quantised(module: nn.Module) -> list[str]:
+    linear = ((name, one) for name, one in module.named_modules() if isinstance(one, nn.Linear))
+    return [name for name, one in linear if type(one.weight.data) is not torch.Tensor]
+
+
+def test_a_module_is_quantised_in_place_and_cached_in_any_order() -> None:
+    pytest.importorskip("torchao")
+    pipe = tiny_pipeline("flux", blocks=3)
+    compat.enable_cache(
+        pipe,
+        cache_config=DBCacheConfig(**QUICK),
+        quantize_config=QuantizeConfig(quant_type="int8_weight_only", exclude_layers=["to_q"]),
+    )
+    names = _quantised(pipe.transformer)
+    assert "transformer_blocks.0.attn.to_k" in names
+    assert not {"proj_out", "x_embedder", "transformer_blocks.0.attn.to_q"} & set(names)
+    call(pipe, 5)
+    assert compat.strify(pipe) == "DBCache_F1B0_W2I1M0MC0_R0.5_T0O0_S2_int8_weight_only"
+    model = tiny_transformer("flux", blocks=2)
+    assert compat.quantize(model, quant_type="int8_weight_only", regional_quantize=False, exclude_layers=None) is model
+    assert "proj_out" in _quantised(model)
+    with pytest.raises(TypeError, match="needs a `quantize_config`, or a `quant_type`"):
+        compat.quantize(model)
+
+
+def test_parallelism_without_processes_is_refused_and_nothing_is_changed() -> None:
+    pytest.importorskip("cachedsl.engines.parallel")
+    pipe = tiny_pipeline("flux", blocks=3)
+    for config in (DBCacheConfig(**QUICK), None):
+        with pytest.raises(CachedslError, match="torchrun"):
+            compat.enable_cache(pipe, cache_config=config, parallelism_config=ParallelismConfig(ulysses_size=2))
+        assert attached(pipe) is None
 
 
 def test_metrics_are_those_of_scikit_image(tmp_path: Path) -> None:

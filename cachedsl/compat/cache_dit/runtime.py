@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
@@ -41,10 +42,12 @@ def _of_components(target: Target, quantize: QuantizeConfig, tree: dict[str, Any
         for component in asked or (name,):
             own = dict(part)
             module = target.components.get(component)
+            excluded = list(own.pop("exclude", ()))
             if module is not None and quantize.regional_of(name):
-                outside = outside_of_blocks(module, quantize.repeated_blocks)
-                own["exclude"] = [*own.get("exclude", ()), *outside]
-            found[component] = own
+                excluded += outside_of_blocks(module, quantize.repeated_blocks)
+            if module is not None:
+                excluded = [pattern for pattern in excluded if _matches_any(module, pattern)]
+            found[component] = {**own, "exclude": excluded} if excluded else own
     return found
 
 
@@ -54,6 +57,12 @@ def _largest(target: Target, name: str) -> str:
         return name
     encoders = {key: one for key, one in target.components.items() if key.startswith("text_encoder")}
     return max(encoders, key=lambda key: sum(p.numel() for p in encoders[key].parameters()), default=name)
+
+
+def _matches_any(module: nn.Module, pattern: str) -> bool:
+    """Tell whether a pattern leaves any linear layer out; cache-dit's own list is for all models, and most have few."""
+    linear = [name for name, one in module.named_modules() if isinstance(one, nn.Linear)]
+    return any(fnmatchcase(part, pattern) for name in linear for part in (name, *name.split(".")))
 
 
 def outside_of_blocks(module: nn.Module, repeated: list[str]) -> list[str]:
