@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +22,7 @@ import cachedsl.compat.cache_dit as compat
 from cachedsl.compat.cache_dit import NotCarriedOver
 from cachedsl.compat.cache_dit.absent import ABSENT
 from cachedsl.compat.cache_dit.caching import patch_functors
+from cachedsl.convert.cache_dit import ALIASES, OPTIONS
 
 _LOOK = """
 import enum, inspect, json, types
@@ -165,3 +167,16 @@ def test_dataclasses_have_the_fields_of_cache_dit(theirs: dict[str, Any]) -> Non
         if look["kind"] == "class" and name not in ABSENT and dataclasses.is_dataclass(own):
             fields = {one.name for one in dataclasses.fields(own)}
             assert {one[0] for one in look["call"] if not one[0].startswith("_")} <= fields, name
+
+
+def test_the_page_for_those_who_come_from_cache_dit_has_every_option_and_name() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "from-cache-dit.md").read_text(encoding="utf-8")
+    generic = {
+        "calibrator_type",
+        "enable_calibrator",
+    }  # fields of the calibrator configs, which the page has as a whole
+    assert [name for name in (*OPTIONS, *ALIASES) if f"`{name}`" not in page and name not in generic | _SHORTENED] == []
+
+
+_SHORTENED = {"cache_type", "enable_encoder_calibrator"}
+"""Options that stand in the page together with a value."""

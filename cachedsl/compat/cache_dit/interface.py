@@ -73,7 +73,7 @@ def enable_cache(
     runtimes = [runtime_of(one, parallelism_config, quantize_config) for one in targets]
     if not caching or cache_config is None:
         for target, runtime in zip(targets, runtimes, strict=True):
-            engage_on(target, CONVERTER.structure(runtime, Runtime))
+            engage_on(target, runtime)
     else:
         made = []
         for target, runtime in zip(targets, runtimes, strict=True):

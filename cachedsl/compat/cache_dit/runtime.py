@@ -16,6 +16,7 @@ from cachedsl.convert.cache_dit import runtime_from_options
 from cachedsl.engines import Target as EngineTarget
 from cachedsl.engines import engage
 from cachedsl.language.part import CONVERTER
+from cachedsl.language.policy import Policy
 from cachedsl.language.runtime import Runtime
 from cachedsl.runtime.objects import base_class
 
@@ -80,11 +81,17 @@ def outside_of_blocks(module: nn.Module, repeated: list[str]) -> list[str]:
     return [name for name, child in children if not any(base_class(one).__name__ in names for one in child.modules())]
 
 
-def engage_on(target: Target, runtime: Runtime) -> None:
-    """Do what `runtime` asks for without caching anything. Raises `EngineRefused`."""
-    pipeline = None if target.bare else target.attached
-    label = base_class(target.attached).__name__
-    engage(runtime, EngineTarget(label, target.components, target.driven, pipeline))
+def engage_on(target: Target, runtime: dict[str, Any]) -> None:
+    """Do what a `runtime` section asks for without caching anything: it stays when the policy is removed.
+
+    Raises:
+        EngineRefused: it cannot be done.
+        CachedslError: the target has no transformer.
+    """
+    if not runtime:
+        return
+    uncached = Policy(name="cache-dit", compute="F0B0", reuse={"threshold": 0}, runtime=runtime)  # type: ignore[arg-type]
+    uncached.apply(target.attached, adapter=target.adapter).remove()
 
 
 def quantize(module: nn.Module, quantize_config: QuantizeConfig | None = None, **kwargs: Any) -> nn.Module:
@@ -105,5 +112,7 @@ def quantize(module: nn.Module, quantize_config: QuantizeConfig | None = None, *
     config = quantize_config or QuantizeConfig.from_kwargs(**kwargs)
     alone = dataclasses.replace(config, components_to_quantize=None)
     target = Target(module, {"transformer": module}, ("transformer",))
-    engage_on(target, CONVERTER.structure(runtime_of(target, None, alone), Runtime))
+    asked = CONVERTER.structure(runtime_of(target, None, alone), Runtime)
+    nothing: Any = {}  # nothing of it is driven by a policy
+    engage(asked, EngineTarget(base_class(module).__name__, target.components, nothing))
     return module
