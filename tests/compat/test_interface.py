@@ -108,6 +108,7 @@ def test_the_second_run_begins_anew() -> None:
     [
         ({"blocks": nn.ModuleList([Block(8)])}, "a list of 1 Block is no block list of Model"),
         ({"blocks": None}, "`blocks` is not given"),
+        ({"dummy_blocks_names": ["second"]}, "`dummy_blocks_names` has second; no list is left out of a model here"),
         ({"blocks": "first"}, "`blocks` has a str; expected a torch.nn.ModuleList"),
         ({"forward_pattern": [ForwardPattern.Pattern_1] * 3}, r"`forward_pattern` has \[3\] items for 1 transformers"),
     ],
@@ -177,7 +178,7 @@ def test_enabling_twice_leaves_the_first_policy_and_says_so(caplog: pytest.LogCa
     compat.enable_cache(pipe)
     with caplog.at_level(logging.WARNING, "cachedsl.compat"):
         assert compat.enable_cache(pipe, cache_config=DBCacheConfig(Fn_compute_blocks=1)) is pipe
-    assert compat.policy_of(pipe) == Policy(name="cache-dit")
+    assert compat.policy_of(pipe) == Policy(name="cache-dit", span="joined")
     assert "call disable_cache() on it first" in caplog.text
     compat.disable_cache(pipe)
     with pytest.raises(ValueError, match="FluxPipeline is not cached; call enable_cache"):
@@ -247,12 +248,40 @@ def test_modifiers_go_by_the_order_of_lists(caplog: pytest.LogCaptureFixture) ->
     pipe = tiny_pipeline("flux", blocks=4)
     changes = [ParamsModifier(cache_config=DBCacheConfig().reset(Fn_compute_blocks=n)) for n in (1, 2, 3)]
     with caplog.at_level(logging.WARNING, "cachedsl.compat"):
-        compat.enable_cache(pipe, cache_config=DBCacheConfig(max_cached_steps=3), params_modifiers=changes)
+        adapter = BlockAdapter(
+            pipe=pipe,
+            transformer=pipe.transformer,
+            blocks=[pipe.transformer.transformer_blocks, pipe.transformer.single_transformer_blocks],
+            forward_pattern=ForwardPattern.Pattern_1,
+        )
+        compat.enable_cache(adapter, cache_config=DBCacheConfig(max_cached_steps=3), params_modifiers=changes)
     policy = compat.policy_of(pipe)
     resolved = [policy.for_stack("transformer", name) for name in ("transformer_blocks", "single_transformer_blocks")]
     assert [one.compute.front for one in resolved] == [1, 2]
     assert [one.reuse.max_total for one in resolved] == [3, 3]
     assert "3 modifiers for 2 block lists" in caplog.text
+
+
+def test_one_chain_of_flux_has_one_modifier() -> None:
+    """cache-dit's own adapter of Flux makes one chain of both lists."""
+    for given in (tiny_pipeline("flux", blocks=3), tiny_transformer("flux", blocks=3)):
+        for target in (given, compat.get_adapter(given)):
+            changes = ParamsModifier(cache_config=DBCacheConfig().reset(max_cached_steps=2))
+            config = DBCacheConfig(num_inference_steps=6, **QUICK)
+            compat.enable_cache(target, cache_config=config, params_modifiers=changes)
+            policy = compat.policy_of(given)
+            assert policy.span == "joined"
+            (name,) = dict(policy.stacks)
+            assert name == "transformer.transformer_blocks+single_transformer_blocks"
+            if given is not target:
+                compat.disable_cache(target)
+                continue
+            run = call if not isinstance(given, nn.Module) else None
+            if run is not None:
+                run(given, 6)
+                (stats, _) = compat.summary(given, logging=False)
+                assert stats.accumulated_cached_steps == 2
+            compat.disable_cache(target)
 
 
 def test_types_and_ranges() -> None:

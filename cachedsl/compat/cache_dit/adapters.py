@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -62,6 +62,9 @@ class BlockAdapter:
     blocks_policy: str = "max"
     skip_post_init: bool = False
 
+    chained: ClassVar[bool] = False
+    """Whether the lists of each transformer form one chain; of adapters that cachedsl makes."""
+
     def __post_init__(self) -> None:
         if self.skip_post_init:
             return
@@ -87,6 +90,12 @@ class BlockAdapter:
         Raises:
             ValueError: lists, names or patterns do not go together, or a list is not of its transformer.
         """
+        if self.dummy_blocks_names:
+            dummies = ", ".join(BlockAdapter.flatten(self.dummy_blocks_names))
+            raise ValueError(
+                f"BlockAdapter: `dummy_blocks_names` has {dummies}; no list is left out of a model here: give each "
+                "list itself in `blocks`"
+            )
         adapter = BlockAdapter.auto_block_adapter(self) if self.auto and self.blocks is None else self
         transformers = adapter.transformers()
         blocks = _nested(adapter.blocks, transformers, "blocks")
@@ -203,7 +212,7 @@ class BlockAdapter:
     def normalize(adapter: BlockAdapter, unique: bool = True) -> BlockAdapter:
         """Return an adapter whose fields are lists of one list for each transformer."""
         found = adapter.lists()
-        return dataclasses.replace(
+        made = dataclasses.replace(
             adapter,
             transformer=[transformer for transformer, _ in found],
             blocks=[[one.blocks for one in lists] for _, lists in found],
@@ -212,6 +221,8 @@ class BlockAdapter:
             auto=False,
             skip_post_init=True,
         )
+        vars(made)["chained"] = adapter.chained
+        return made
 
     @classmethod
     def nested_depth(cls, obj: Any) -> int:

@@ -115,6 +115,8 @@ def policy_from_settings(target: Target, settings: Settings) -> Policy:
     converted = policy_from_options(options, overrides=settings.overrides)
     report(converted.notes)
     policy = converted.policy("cache-dit")
+    if target.joined:
+        policy = evolve(policy, span="joined")
     if target.idle:
         idle: Any = {name: {"reuse": {"threshold": 0}} for name in target.idle}
         policy = evolve(policy, stacks=Stacks().read({**dict(policy.stacks), **idle}))
@@ -158,7 +160,7 @@ def refresh_context(transformer: Any, **force_refresh_kwargs: Any) -> None:
     Args:
         transformer: what `enable_cache` was given.
         **force_refresh_kwargs: `cache_config` and `calibrator_config`, of which what is not None replaces what there
-            is, or single options such as `num_inference_steps`; and `verbose`, which logs the policy.
+            is, or single options such as `num_inference_steps`; and `verbose`, which prints the policy.
 
     Raises:
         ConversionError: something cannot be carried over.
@@ -187,7 +189,7 @@ def refresh_context(transformer: Any, **force_refresh_kwargs: Any) -> None:
             raise
         one.settings, one.policy, one.cached, one.steps = settings, policy, fresh.cached, fresh.steps
         if verbose:
-            logger.warning("refreshed:\n%s", policy.to_yaml())
+            print(policy.to_yaml())
 
 
 def _refreshed(

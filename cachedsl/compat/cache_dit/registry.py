@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from cachedsl.compat.cache_dit.adapters import BlockAdapter, FakeDiffusionPipeline
+from cachedsl.compat.cache_dit.joined import chained
 from cachedsl.compat.cache_dit.types import pattern_of
 from cachedsl.matching.adapter import TransformerAdapter
 from cachedsl.matching.reading import match_transformer
@@ -64,7 +65,7 @@ class BlockAdapterRegister:
             return None
         lists = [[module.get_submodule(path) for path in adapter.stacks] for module, adapter in known]
         patterns = [[pattern_of(one.pattern) for one in adapter.stacks.values()] for _, adapter in known]
-        return BlockAdapter(
+        found = BlockAdapter(
             pipe=None if isinstance(pipe_or_module, nn.Module) else pipe_or_module,
             transformer=[module for module, _ in known],
             blocks=lists,
@@ -72,6 +73,9 @@ class BlockAdapterRegister:
             has_separate_cfg=known[0][1].cfg == "separate",
             **kwargs,
         )
+        names = [base_class(module).__name__ for module, _ in known]
+        vars(found)["chained"] = chained(base_class(pipe_or_module).__name__, names)
+        return found
 
     @classmethod
     def has_separate_cfg(cls, pipe_or_adapter_or_module: Any) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 from torch import nn
 
 from cachedsl.compat.cache_dit.adapters import BlockAdapter, BlockList, FakeDiffusionPipeline
+from cachedsl.compat.cache_dit.joined import chained
 from cachedsl.compat.cache_dit.notices import logger
 from cachedsl.compat.cache_dit.registry import BlockAdapterRegister, bundled
 from cachedsl.matching.adapter import Adapter, StackAdapter, TransformerAdapter
@@ -26,6 +27,7 @@ class Target:
         idle: `transformer.*` of those that are not to be cached.
         components: its modules by name; of a bare transformer, itself as `transformer`.
         driven: the names of its transformers.
+        joined: whether the block lists of each transformer form one chain.
         separate_cfg: whether the adapter was told that guidance calls the transformer once for each branch.
     """
 
@@ -35,7 +37,8 @@ class Target:
     adapter: Adapter | None = None
     stacks: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
-    separate_cfg: bool = field(default=False)
+    separate_cfg: bool = False
+    joined: bool = False
 
     @property
     def bare(self) -> bool:
@@ -64,9 +67,12 @@ def targets_of(given: Any) -> list[Target]:
         return _of_adapter(own)
     components = _components(given)
     known = {name: adapter for name, module in components.items() if (adapter := bundled(module)) is not None}
-    stacks = tuple(f"{name}.{path}" for name, adapter in known.items() for path in adapter.stacks)
+    joined = chained(base_class(given).__name__, [base_class(components[name]).__name__ for name in known])
+    lists = [(name, "+".join(one.stacks)) for name, one in known.items()] if joined else []
+    lists = lists or [(name, path) for name, adapter in known.items() for path in adapter.stacks]
+    stacks = tuple(f"{name}.{path}" for name, path in lists)
     driven = tuple(known) or (("transformer",) if "transformer" in components else ())
-    return [Target(given, components, driven, stacks=stacks)]
+    return [Target(given, components, driven, stacks=stacks, joined=joined)]
 
 
 def _of_adapter(given: BlockAdapter) -> list[Target]:
@@ -79,8 +85,9 @@ def _of_adapter(given: BlockAdapter) -> list[Target]:
                 {"transformer": module},
                 ("transformer",),
                 _adapter([(module, rows)], given),
-                tuple(f"transformer.{row.path}" for row in rows),
+                _stacks("transformer", rows, given.chained),
                 separate_cfg=given.has_separate_cfg,
+                joined=given.chained,
             )
             for module, rows in lists
         ]
@@ -100,11 +107,18 @@ def _of_adapter(given: BlockAdapter) -> list[Target]:
             components,
             tuple(asked),
             _adapter(lists, given),
-            tuple(f"{names[id(module)]}.{row.path}" for module, rows in lists for row in rows),
+            tuple(name for module, rows in lists for name in _stacks(names[id(module)], rows, given.chained)),
             tuple(f"{name}.*" for name in others),
-            given.has_separate_cfg,
+            separate_cfg=given.has_separate_cfg,
+            joined=given.chained,
         )
     ]
+
+
+def _stacks(component: str, rows: list[BlockList], chained: bool) -> tuple[str, ...]:
+    """Return the names of block lists as the policy has them; a chain goes by those of its lists."""
+    paths = [row.path for row in rows]
+    return tuple(f"{component}.{path}" for path in (["+".join(paths)] if chained else paths))
 
 
 def _components(target: Any) -> dict[str, nn.Module]:
