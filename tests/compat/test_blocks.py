@@ -100,16 +100,9 @@ EXPECTED: dict[str, list[Any]] = {
 """What the policy of each run is."""
 
 CHAINED = (
-    "attention",
-    "calibrators",
-    "dbcache",
-    "dbprune",
-    "force_refresh",
-    "load_configs",
-    "quantization",
-    "steps_mask",
+    *("attention", "calibrators", "dbcache", "dbprune", "force_refresh", "load_configs", "older_dbcache"),
+    *("older_dbprune", "quantization", "steps_mask"),
 )
-CHAINED += ("older_dbcache", "older_dbprune")
 """Blocks that leave it to cache-dit which lists of Flux are cached: it makes one chain of both."""
 
 

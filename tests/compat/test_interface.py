@@ -262,26 +262,25 @@ def test_modifiers_go_by_the_order_of_lists(caplog: pytest.LogCaptureFixture) ->
     assert "3 modifiers for 2 block lists" in caplog.text
 
 
-def test_one_chain_of_flux_has_one_modifier() -> None:
+@pytest.mark.parametrize("make", [tiny_pipeline, tiny_transformer])
+def test_one_chain_of_flux_has_one_modifier(make: Any) -> None:
     """cache-dit's own adapter of Flux makes one chain of both lists."""
-    for given in (tiny_pipeline("flux", blocks=3), tiny_transformer("flux", blocks=3)):
-        for target in (given, compat.get_adapter(given)):
-            changes = ParamsModifier(cache_config=DBCacheConfig().reset(max_cached_steps=2))
-            config = DBCacheConfig(num_inference_steps=6, **QUICK)
-            compat.enable_cache(target, cache_config=config, params_modifiers=changes)
-            policy = compat.policy_of(given)
-            assert policy.span == "joined"
-            (name,) = dict(policy.stacks)
-            assert name == "transformer.transformer_blocks+single_transformer_blocks"
-            if given is not target:
-                compat.disable_cache(target)
-                continue
-            run = call if not isinstance(given, nn.Module) else None
-            if run is not None:
-                run(given, 6)
-                (stats, _) = compat.summary(given, logging=False)
-                assert stats.accumulated_cached_steps == 2
-            compat.disable_cache(target)
+    given = make("flux", blocks=3)
+    changes = ParamsModifier(cache_config=DBCacheConfig().reset(max_cached_steps=2))
+    for target in (given, compat.get_adapter(given)):
+        compat.enable_cache(
+            target, cache_config=DBCacheConfig(num_inference_steps=6, **QUICK), params_modifiers=changes
+        )
+        policy = compat.policy_of(given)
+        assert policy.span == "joined"
+        assert list(dict(policy.stacks)) == ["transformer.transformer_blocks+single_transformer_blocks"]
+        if isinstance(given, nn.Module):
+            for step in range(6):
+                given(**inputs("flux", step, 6), return_dict=False)
+        else:
+            call(given, 6)
+        assert {one.accumulated_cached_steps for one in compat.summary(target, logging=False)} == {2}
+        compat.disable_cache(target)
 
 
 def test_types_and_ranges() -> None:

@@ -10,6 +10,7 @@ from attrs import evolve
 from cachedsl.compat.cache_dit.adapters import BlockAdapter
 from cachedsl.compat.cache_dit.attention import set_attn_backend
 from cachedsl.compat.cache_dit.configs import BasicCacheConfig, CalibratorConfig, DBCacheConfig
+from cachedsl.compat.cache_dit.families import called_once_a_branch
 from cachedsl.compat.cache_dit.modifiers import ParamsModifier, check_options, flat_options
 from cachedsl.compat.cache_dit.notices import logger, report
 from cachedsl.compat.cache_dit.parallelism import ParallelismConfig
@@ -24,6 +25,7 @@ from cachedsl.convert.cache_dit.masks import bins_mask
 from cachedsl.language.part import CONVERTER
 from cachedsl.language.policy import Policy, Stacks
 from cachedsl.language.runtime import Runtime
+from cachedsl.runtime.objects import base_class
 
 
 def enable_cache(
@@ -110,8 +112,11 @@ def _overrides(target: Target, modifiers: Any) -> dict[str, dict[str, Any]]:
 def policy_from_settings(target: Target, settings: Settings) -> Policy:
     """Return the policy that settings come to on a target. Raises `ConversionError`."""
     options = dict(settings.options)
-    if target.separate_cfg and options.get("enable_separate_cfg") is None:
-        options["enable_separate_cfg"] = True
+    if options.get("enable_separate_cfg") is None:
+        if target.separate_cfg:
+            options["enable_separate_cfg"] = True
+        elif target.bare and not called_once_a_branch(base_class(target.attached).__name__):
+            options["enable_separate_cfg"] = False  # nobody names the calls of a bare transformer
     converted = policy_from_options(options, overrides=settings.overrides)
     report(converted.notes)
     policy = converted.policy("cache-dit")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from cachedsl.compat.cache_dit.adapters import BlockAdapter, FakeDiffusionPipeline
-from cachedsl.compat.cache_dit.joined import chained
+from cachedsl.compat.cache_dit.families import called_once_a_branch, chained
 from cachedsl.compat.cache_dit.types import pattern_of
 from cachedsl.matching.adapter import TransformerAdapter
 from cachedsl.matching.reading import match_transformer
@@ -70,7 +70,7 @@ class BlockAdapterRegister:
             transformer=[module for module, _ in known],
             blocks=lists,
             forward_pattern=patterns,
-            has_separate_cfg=known[0][1].cfg == "separate",
+            has_separate_cfg=called_once_a_branch(base_class(pipe_or_module).__name__),
             **kwargs,
         )
         names = [base_class(module).__name__ for module, _ in known]

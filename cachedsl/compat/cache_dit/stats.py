@@ -22,7 +22,8 @@ class CacheStats:
 
     Attributes:
         cache_options: `cache_config` and `calibrator_config`, as they were given, and the list's `name`.
-        cached_steps: the steps that were reused; of pruning, those with a pruned block.
+        cached_steps: the steps that were reused; of pruning, those with a pruned block. Steps are counted from the
+            transformer's own first one.
         residual_diffs: what was measured, by step; of pruning, a list of one value a block.
         accumulated_executed_steps: the steps of the run.
         accumulated_transformer_executed_steps: the transformer's calls.
@@ -112,8 +113,8 @@ def _of_list(one: Enabled, steps: list[StepRecord]) -> CacheStats:
 
 
 def _of_branch(steps: list[StepRecord], pruned: bool) -> dict[str, Any]:
-    reused = [step.step for step in steps if step.outcome == "reused"]
-    values = {str(step.step): [u.value for u in step.units if u.value is not None] for step in steps}
+    reused = [at for at, step in enumerate(steps) if step.outcome == "reused"]
+    values = {str(at): [u.value for u in step.units if u.value is not None] for at, step in enumerate(steps)}
     measured = {step: row if pruned else row[0] for step, row in values.items() if row}
     found: dict[str, Any] = {
         "cached_steps": reused,

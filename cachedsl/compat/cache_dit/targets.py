@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from torch import nn
 
 from cachedsl.compat.cache_dit.adapters import BlockAdapter, BlockList, FakeDiffusionPipeline
-from cachedsl.compat.cache_dit.joined import chained
+from cachedsl.compat.cache_dit.families import chained
 from cachedsl.compat.cache_dit.notices import logger
 from cachedsl.compat.cache_dit.registry import BlockAdapterRegister, bundled
 from cachedsl.matching.adapter import Adapter, StackAdapter, TransformerAdapter
