@@ -391,6 +391,11 @@ def test_parallelism_and_quantisation_become_a_runtime_section() -> None:
     }
     whole = QuantizeConfig(quant_type="int8_weight_only", exclude_layers=None, regional_quantize=False)
     assert runtime_of(target, None, whole) == {"quantize": {"transformer": {"kind": "int8_weight_only"}}}
+    assert config.update(quant_type="int8", verbose=None) is config
+    assert config.as_dict()["quant_type"] == "int8"
+    with pytest.raises(ConversionError):
+        config.update(quant_type="nvfp4")
+    assert config.quant_type == "int8"
     for made in (
         lambda: ParallelismConfig(ulysses_size=2, use_ray=True),
         lambda: QuantizeConfig(quant_type="svdq_int4_r32"),

@@ -96,7 +96,7 @@ def test_signatures_take_the_same_calls(theirs: dict[str, Any]) -> None:
 INNER = {
     "BlockAdapter": ("maybe_", "unique", "assert_", "is_"),
     "ParallelismConfig": ("_enabled", "world_size", "rank", "mesh", "strify"),
-    "QuantizeConfig": ("is_", "expand", "resolve", "svdq", "get_", "to_", "from_"),
+    "QuantizeConfig": ("is_", "expand", "resolve", "svdq", "get_", "to_", "from_", "component_quant"),
     "PatchFunctor": ("is_from", "assert_", "logging", "_apply"),
 }
 """Methods that cache-dit calls itself, by a part of their names."""

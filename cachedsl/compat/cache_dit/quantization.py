@@ -72,6 +72,16 @@ class QuantizeConfig:
             kwargs["quant_type"] = "float8_per_tensor"
         return cls(**kwargs)
 
+    def update(self, **kwargs: Any) -> QuantizeConfig:
+        """Set fields that are given and not None; where they do not hold, none is set."""
+        made = dataclasses.replace(self, **{name: value for name, value in kwargs.items() if value is not None})
+        vars(self).update(vars(made))
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as a dictionary."""
+        return dataclasses.asdict(self)
+
     def options(self) -> dict[str, Any]:
         """Return what is said, as `cachedsl.convert.cache_dit` reads it."""
         said = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
