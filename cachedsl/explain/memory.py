@@ -10,16 +10,25 @@ from attrs import field, frozen
 from cachedsl.plan.ir import Plan, SignalPlan, StackPlan
 
 Shape = tuple[int, ...]
+_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 Shapes = Mapping[str, Shape]
 
 
 @frozen
 class StackMemory:
-    """What one stack holds in one CFG branch, in bytes: for prediction, and for its signal."""
+    """What one stack holds in one CFG branch, in bytes.
+
+    Attributes:
+        stack: its name.
+        features: for prediction.
+        signal: for its signal, where the model is.
+        on_cpu: whether the features are on the CPU, wherever the model is.
+    """
 
     stack: str
     features: int
     signal: int
+    on_cpu: bool = False
 
     @property
     def total(self) -> int:
@@ -36,6 +45,11 @@ class Memory:
     @property
     def total(self) -> int:
         return self.branches * sum(stack.total for stack in self.stacks)
+
+    @property
+    def on_cpu(self) -> int:
+        """What of it is on the CPU, wherever the model is."""
+        return self.branches * sum(stack.features for stack in self.stacks if stack.on_cpu)
 
 
 def memory(
@@ -70,6 +84,8 @@ def _stack(stack: StackPlan, shapes: Shapes, element_size: int) -> StackMemory:
     if not stack.units or stack.rules.exact:
         return StackMemory(stack.shape.qualified, 0, 0)
     predict = stack.rules.predict
+    held = stack.rules.features
+    size = element_size if held is None or held.dtype is None else _SIZES[held.dtype]
     hidden = math.prod(shapes["hidden"])
     extrapolated = predict.streams is None or "hidden" in predict.streams
     repays = predict.repay > 0 and extrapolated and stack.rules.prune is None
@@ -80,11 +96,12 @@ def _stack(stack: StackPlan, shapes: Shapes, element_size: int) -> StackMemory:
         elements += count * math.prod(shapes[stream]) if stream in shapes else 0
     elements += predict.repay_anchors * hidden if repays else 0
     kept = sum(unit.stop - unit.start - 1 for unit in stack.units) if stack.shape.keeps else 0
-    inner = kept * sum(math.prod(shapes[stream]) for stream in ("hidden", "encoder") if stream in shapes) * element_size
+    inner = kept * sum(math.prod(shapes[stream]) for stream in ("hidden", "encoder") if stream in shapes) * size
     # in float32 or wider: the debt, the gap's sum, and what the last reused step paid; beside them what it predicted
-    owed = hidden * (3 * max(4, element_size) + element_size) if repays else 0
+    owed = hidden * (3 * max(4, size) + size) if repays else 0
     measured = sum(_signal(stack.signal_of(unit), shapes, element_size) for unit in stack.units)
-    return StackMemory(stack.shape.qualified, len(stack.units) * elements * element_size + inner + owed, measured)
+    on_cpu = held is not None and held.device == "cpu"
+    return StackMemory(stack.shape.qualified, len(stack.units) * elements * size + inner + owed, measured, on_cpu)
 
 
 def _signal(signal: SignalPlan | None, shapes: Shapes, element_size: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cachedsl.machine.guards import warmup_length
-from cachedsl.plan.ir import Guidance, Plan, PredictPlan, PrunePlan, SignalPlan, StackPlan
+from cachedsl.plan.ir import FeaturesPlan, Guidance, Plan, PredictPlan, PrunePlan, SignalPlan, StackPlan
 
 
 def explain(plan: Plan) -> str:
@@ -33,6 +33,7 @@ def _sentences(stack: StackPlan) -> Iterator[str]:
     yield from _back(stack)
     yield from _limits(stack)
     yield _predicted(stack.rules.predict)
+    yield from _held(stack.rules.features)
 
 
 def _always(stack: StackPlan) -> str:
@@ -162,6 +163,12 @@ def _predicted(predict: PredictPlan) -> str:
     far = "" if predict.horizon is None else f"; beyond {_steps(predict.horizon)} it copies"
     extrapolates = f"A reused step extrapolates the {what}{streams} by {predict.words}{clock}"
     return f"{extrapolates}, from up to {predict.anchors} computed steps{far}{repaid}."
+
+
+def _held(features: FeaturesPlan | None) -> Iterator[str]:
+    if features is not None:
+        dtype = "" if features.dtype is None else f" in {features.dtype}"
+        yield f"What is kept for that is held{dtype}{'' if features.device is None else ' on the CPU'}."
 
 
 def _cfg(cfg: Guidance) -> str:

@@ -11,7 +11,7 @@ import attrs
 from cachedsl.language.kinds import MAX_NUMBER
 from cachedsl.language.masks import BitMask
 from cachedsl.language.methods import BUNDLED
-from cachedsl.language.parts import Cfg, Compute, Predict, Reuse, Signal, Warmup
+from cachedsl.language.parts import Cfg, Compute, Features, Predict, Reuse, Signal, Warmup
 from cachedsl.language.policy import Policy
 from cachedsl.text.finding import CachedslError, PolicyError, Rule, Span
 
@@ -150,6 +150,7 @@ def _inexpressible(policy: Policy) -> list[str]:
         "span": policy.span != "stack",
         "back_blocks": policy.compute.back_blocks is not None or policy.compute.back_threshold is not None,
         "stacks": bool(policy.stacks),
+        "features": policy.features != Features(),
         "runtime": bool(policy.runtime.asked()),
         f"signal {reuse.signal.tap}": reuse.signal != Signal(),
         "max_accumulated": reuse.max_accumulated is not None,

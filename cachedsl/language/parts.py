@@ -215,6 +215,27 @@ class Predict:
 
 
 @frozen
+class Features:
+    """How the results that are kept between steps are held."""
+
+    PART: ClassVar[Part] = Part(
+        "features", "a mapping with dtype and device", "How what is kept between steps is held; no verdict goes by it."
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] | None = key(
+        None,
+        word("float32", "bfloat16", "float16"),
+        "In which precision; what is predicted is returned in the block's own.",
+        shown="the block's",
+    )
+    device: Literal["cpu"] | None = key(
+        None,
+        word("cpu"),
+        "Where; on the CPU, predictors calculate there, and what they predict goes to the block.",
+        shown="the block's",
+    )
+
+
+@frozen
 class Dynamic:
     """A threshold that grows with the step: `relax` times the mean of what was measured, up to `max` (2 thresholds)."""
 
@@ -307,6 +328,7 @@ __all__ = [
     "Compute",
     "Dynamic",
     "EveryMask",
+    "Features",
     "Mask",
     "Predict",
     "PresetMask",

@@ -22,6 +22,7 @@ from cachedsl.language.parts import (
     STEPS,
     Cfg,
     Compute,
+    Features,
     Predict,
     Prune,
     Refresh,
@@ -56,6 +57,7 @@ class StackPolicy:
     )
     reuse: Reuse = key(Reuse(), part_of(Reuse), Reuse.PART.words, shown="")
     predict: Predict = key(Predict(), part_of(Predict), "Approximation of what was skipped.", shown="`copy`")
+    features: Features = key(Features(), part_of(Features), Features.PART.words, shown="")
     steps: Mask | None = key(None, MASK, "Per-step mask, 1 = compute; needs a known step count.", shown="none")
     refresh: Refresh | None = key(None, part_of(Refresh), Refresh.PART.words, shown="none")
     prune: Prune | None = key(None, part_of(Prune), Prune.PART.words, shown="absent")
@@ -206,8 +208,8 @@ class Policy(StackPolicy):
 
     PART: ClassVar[Part] = Part("", "a mapping of policy keys", "A cachedsl policy, language version 1.")
     FIRST: ClassVar[tuple[str, ...]] = (
-        *("version", "name", "description", "extends", "compute", "warmup", "tail", "reuse", "predict", "cfg"),
-        *("steps", "refresh", "prune", "span", "stacks", "runtime"),
+        *("version", "name", "description", "extends", "compute", "warmup", "tail", "reuse", "predict", "features"),
+        *("cfg", "steps", "refresh", "prune", "span", "stacks", "runtime"),
     )
     name: str = key("policy", SLUG, "Shown in reports.", shown="file stem")
     description: str = key("", Text(), "What it is for, and where its settings are from.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cachedsl.language.parts import Predict, Prune, Signal
+from cachedsl.language.parts import Features, Predict, Prune, Signal
 from cachedsl.language.policy import StackPolicy
 from cachedsl.language.ratios import RatiosKind
 from cachedsl.language.schedule import resolve_steps
 from cachedsl.language.taps import PRUNED
 from cachedsl.plan.frozen import Frozen
-from cachedsl.plan.ir import PredictPlan, PrunePlan, Rules, SignalPlan, Unit, UnitKind
+from cachedsl.plan.ir import FeaturesPlan, PredictPlan, PrunePlan, Rules, SignalPlan, Unit, UnitKind
 
 
 def units_of(policy: StackPolicy, blocks: int) -> tuple[Unit, ...]:
@@ -49,6 +49,7 @@ def rules_of(policy: StackPolicy, num_steps: int | None) -> Rules:
         back_threshold=policy.compute.back_threshold,
         back_signal=signal_plan(Signal(PRUNED)) if decides else None,
         predict=predict_plan(policy.predict),
+        features=_features_plan(policy.features),
     )
 
 
@@ -56,6 +57,10 @@ def _steps(count: int | str, num_steps: int | None) -> int:
     if num_steps is None:
         return count if isinstance(count, int) else 0  # a share without a step count is refused
     return resolve_steps(count, num_steps)
+
+
+def _features_plan(features: Features) -> FeaturesPlan | None:
+    return None if features == Features() else FeaturesPlan(features.dtype, features.device)
 
 
 def _prune_plan(prune: Prune) -> PrunePlan:

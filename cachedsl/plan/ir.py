@@ -133,6 +133,14 @@ class PredictPlan:
 
 
 @frozen
+class FeaturesPlan:
+    """How what is kept between steps is held: in which dtype, and where; None is as the blocks return it."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    device: Literal["cpu"] | None = None
+
+
+@frozen
 class PrunePlan:
     """How single blocks decide: `relax` is None for a fixed threshold, `max` the bound of an adapted one."""
 
@@ -162,6 +170,7 @@ class Rules:
         back_threshold: a back block that decides for itself runs when its input moved by at least this.
         back_signal: what such a back block measures.
         predict: how a reused result is approximated.
+        features: how what is kept for that is held; None is as the blocks return it.
     """
 
     threshold: float | Literal["always"] = 0.08
@@ -180,6 +189,7 @@ class Rules:
     back_threshold: float | None = None
     back_signal: SignalPlan | None = None
     predict: PredictPlan = PredictPlan()
+    features: FeaturesPlan | None = None
 
     @property
     def exact(self) -> bool:

@@ -31,6 +31,7 @@ from cachedsl.plan.ir import Unit
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.errors import CannotJoin, SkippedBlock
 from cachedsl.runtime.features import Position
+from cachedsl.runtime.groups import Loading, grouped
 from cachedsl.runtime.held import Held, added, hold, version_of, worked
 from cachedsl.runtime.ports import Ports, Streams, chain_label, loop_writes, note_loop_writes
 from cachedsl.runtime.settle import compared, step_record
@@ -93,12 +94,19 @@ class Asking:
     """Answers the calls of one stack's blocks, in the order in which the model's loop makes them."""
 
     def __init__(
-        self, driver: Driver, ports: Ports, at: Position, leader: Literal["compute", "reuse"] | None, facts: StepFacts
+        self,
+        driver: Driver,
+        ports: Ports,
+        at: Position,
+        leader: Literal["compute", "reuse"] | None,
+        facts: StepFacts,
+        handles: tuple[Any, ...] = (),
     ) -> None:
         self._driver = driver
         self._ports = ports
         self._at = at
         self._facts = facts
+        self._loading = Loading(grouped(handles))
         self._exact = driver.exact  # nothing will ever be reused, so nothing need be held
         self._front = _Front()
         self._left = _Left()
@@ -135,6 +143,7 @@ class Asking:
         """
         if self._in is not None:
             self._leave_early()
+        self._loading.end()
         self._driver.feed(StepEnded())
         record = step_record(
             self._driver.plan,
@@ -245,7 +254,9 @@ class Asking:
         taps_front = self._driver.plan.taps_front
         if index == 0 and taps_front:
             self._front.held = hold(port, {"hidden": streams["hidden"]}, exact=self._exact)
+        self._loading.before(index)
         output = run(*args, **kwargs)
+        self._loading.after(index)
         self._ran.append(index)
         after = port.unwrap(block, output)
         if index == self._driver.plan.front - 1 and taps_front:
@@ -318,7 +329,7 @@ class Asking:
             return
         features = self._driver.features[inside.unit.index]
         features.store(self._at, worked(inside.entry, inside.added), after, self._front.added, self._last)
-        features.inner = inside.inner
+        features.keep_inside(inside.inner)
         if self._spoilt:
             features.distrust()
         if features.meter is not None:

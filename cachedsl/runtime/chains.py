@@ -13,19 +13,36 @@ from cachedsl.matching.patterns import Stream
 from cachedsl.plan.ir import Unit
 from cachedsl.runtime.arrival import arrival
 from cachedsl.runtime.asking import other_blocks
+from cachedsl.runtime.groups import Group, Loading, grouped
 from cachedsl.runtime.ports import Ports, chain_label
 from cachedsl.runtime.traits import UnitPath
 from cachedsl.runtime.twins import twin
-from cachedsl.runtime.views import STREAMS, Site, Span, early, enter, front, front_end, go_on
+from cachedsl.runtime.views import STREAMS, Member, Site, Span, early, enter, front, front_end, go_on, member
 
 
 @define(eq=False)
 class Chain:
-    """The items of one list, or of a chain of lists, and the sites of the unit in it."""
+    """The items of one list, or of a chain of lists, and the sites of the unit in it.
+
+    Attributes:
+        span: of the unit.
+        items: what is handed out, one for each block.
+        sites: of the unit's blocks, by index.
+        loading: brings weights to blocks behind a unit that is reused.
+        brought: groups that front blocks bring, and blocks of the unit take away.
+    """
 
     span: Span
     items: list[Any]
     sites: dict[int, Site] = field(factory=dict)
+    loading: Loading = field(factory=lambda: Loading({}))
+    brought: list[Group] = field(factory=list)
+
+    def end(self, reused: bool) -> None:
+        """Take away the weights that are here because the unit was reused."""
+        self.loading.end()
+        for group in self.brought if reused else ():
+            group.handle.offload_()
 
 
 def build(
@@ -37,6 +54,7 @@ def build(
     front_blocks: int,
     taps: bool,
     shows: bool,
+    handles: tuple[Any, ...] = (),
 ) -> Chain:
     """Make the view of a chain.
 
@@ -48,6 +66,7 @@ def build(
         front_blocks: how many always run before it.
         taps: whether what the front blocks show is compared or predicted with.
         shows: whether the first block's modulated input is compared.
+        handles: of the groups that the blocks' weights are brought in; empty where there are none.
     """
     span, items = Span(), list(blocks)
     chain = Chain(span, items)
@@ -68,7 +87,18 @@ def build(
         if front_blocks > 1 and taps:
             items[front_blocks - 1] = twin(blocks[front_blocks - 1], front_end, last)
         items[0] = twin(blocks[0], front, first)
+    _bring_weights(chain, blocks, unit, grouped(handles))
     return chain
+
+
+def _bring_weights(chain: Chain, blocks: Sequence[nn.Module], unit: Unit, groups: dict[int, Group]) -> None:
+    """Let blocks behind the unit have their weights where a block of the unit would have brought them."""
+    chain.loading = Loading(groups)
+    for index, group in groups.items():
+        if group.first < unit.start <= group.last < unit.stop and index == group.first:
+            chain.brought.append(group)
+        if index >= unit.stop > group.first >= unit.start:
+            chain.items[index] = twin(blocks[index], member, Member(chain.span, chain.loading, index))
 
 
 def _site(span: Span, ports: Ports, blocks: Sequence[nn.Module], index: int, start: int) -> Site:

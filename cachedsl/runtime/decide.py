@@ -14,6 +14,7 @@ from cachedsl.runtime.chains import Chain, build
 from cachedsl.runtime.driver import Driver
 from cachedsl.runtime.features import Position
 from cachedsl.runtime.fingerprint import TIMESTEPS
+from cachedsl.runtime.groups import find_handles
 from cachedsl.runtime.ports import Ports
 from cachedsl.runtime.traits import Path
 from cachedsl.runtime.viewed import Viewed
@@ -60,29 +61,38 @@ class Views:
 
         A run's first step in a branch is asked, so that what was learned holds; in a graph once is enough.
         """
-        path, known = driver.path, driver.signature
+        path, known, handles = driver.path, driver.signature, find_handles(blocks)
         if compiled and path is None:
             path, known = self.paths.get(signature), signature
         if path is None or known != signature or not self.can_view(driver):
-            return Asking(driver, self.ports, at, leader, facts)
+            return Asking(driver, self.ports, at, leader, facts, handles)
         # a list whose middle such calls leave out as a whole does not keep the others from being compiled
         if len(path.units) != len(driver.plan.units) and (path.units or not compiled):
-            return Asking(driver, self.ports, at, leader, facts)
+            return Asking(driver, self.ports, at, leader, facts, handles)
         driver.path, driver.signature = path, known
-        return Viewed(driver, self.ports, path, self._chain(driver, path, blocks), at, leader, facts)
+        return Viewed(driver, self.ports, path, self._chain(driver, path, blocks, handles), at, leader, facts)
 
-    def _chain(self, driver: Driver, path: Path, blocks: Sequence[nn.Module]) -> Chain | None:
+    def _chain(self, driver: Driver, path: Path, blocks: Sequence[nn.Module], handles: tuple[Any, ...]) -> Chain | None:
         """Return the view for `path`; None where the blocks themselves are handed out."""
         if driver.exact or not path.units:
             return None
         plan, shows = driver.plan, driver.shows_modulated_input
         unit, called = plan.units[0], path.units[0]
         traits = tuple([port.traits for port in self.ports])
-        key = (plan.front, unit, called, plan.taps_front, shows, tuple(blocks), traits)
+        key = (plan.front, unit, called, plan.taps_front, shows, tuple(blocks), traits, handles)
         for known, chain in self._made:
             if known == key:
                 return chain
-        chain = build(self.ports, blocks, unit, called, front_blocks=plan.front, taps=plan.taps_front, shows=shows)
+        chain = build(
+            self.ports,
+            blocks,
+            unit,
+            called,
+            front_blocks=plan.front,
+            taps=plan.taps_front,
+            shows=shows,
+            handles=handles,
+        )
         self._made = [*self._made[1 - _KEPT :], (key, chain)]
         return chain
 

@@ -14,6 +14,7 @@ from cachedsl.machine.snapshot import Snapshot, initial
 from cachedsl.machine.transition import transition
 from cachedsl.plan.ir import PredictPlan, StackPlan, Unit
 from cachedsl.runtime.features import UnitFeatures
+from cachedsl.runtime.storage import storage_of
 from cachedsl.runtime.traits import Path
 from cachedsl.signals import Meter, Setting, build_meter, compare
 
@@ -42,7 +43,8 @@ class Driver:
         self.plan = plan
         self.snapshot: Snapshot = initial(plan)
         setting = Setting(num_steps, branch, offset, full)
-        self.features = [UnitFeatures(self._predict(unit), self._meter(unit, setting)) for unit in plan.units]
+        storage = storage_of(plan.rules.features)
+        self.features = [UnitFeatures(self._predict(unit), self._meter(unit, setting), storage) for unit in plan.units]
         self._units = _units_by_block(plan)
         self.path: Path | None = None
         self.signature: object = None

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from cachedsl.matching.adapter import StackAdapter, TransformerAdapter
@@ -15,12 +16,14 @@ from cachedsl.runtime.asking import Asking, StepFacts
 from cachedsl.runtime.decide import Step, decide, signature
 from cachedsl.runtime.fingerprint import read_fingerprint
 from cachedsl.runtime.gate import Gate
+from cachedsl.runtime.groups import find_handles
 from cachedsl.runtime.model_io import first_tensor, read_model_input
 from cachedsl.runtime.observation import Placed
 from cachedsl.runtime.ports import list_ports, note_loop_writes
 from cachedsl.runtime.slots import StackSlot
 from cachedsl.runtime.twins import View
 from cachedsl.runtime.viewed import Viewed
+from cachedsl.runtime.weights import Weights
 from cachedsl.signals import ModelInput, compare, from_first, read
 
 if TYPE_CHECKING:
@@ -33,6 +36,10 @@ _ASKED = 3
 """How often calls of one outline run uncompiled in a compiled model before that is said; each branch learns by one."""
 _OUTLINES = 64
 """How many outlines are counted."""
+
+
+def _is_trained(module: nn.Module) -> bool:
+    return module.training and torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
 
 
 class Executor:
@@ -51,6 +58,7 @@ class Executor:
         self.transformer = transformer
         self.slots = [self._slot(path, stack) for path, stack in adapter.stacks.items()]
         self._adapter = adapter
+        self._weights = Weights(transformer)
         self._gate: Gate | None = None
         self._facts = StepFacts()
         self._signature: object = None
@@ -111,7 +119,8 @@ class Executor:
         driver, at, leader = self._run.start_step(self.component, slot.path, passage, self._call)
         driver.see(self._signature)
         if passage:
-            return Asking(driver, slot.views.ports, at, leader, self._facts)
+            handles = find_handles(slot.real_blocks())
+            return Asking(driver, slot.views.ports, at, leader, self._facts, handles)
         self._tell(slot.views.can_view(driver) and not driver.needs_probe)
         return slot.views.step(driver, slot.real_blocks(), at, leader, self._facts, self._signature, self._compiled)
 
@@ -127,6 +136,12 @@ class Executor:
         if self.in_forward():  # the last forward of this thread was left without a word
             self.session.fail("interrupted")
         self._look_at_split()
+        if _is_trained(self.transformer):
+            self.session.tell(
+                "%s is being trained (train mode, gradients on, and parameters that want them), and no gradient goes "
+                "through what is reused, so it ran uncached; call eval(), or use torch.no_grad()"
+            )
+            return False
         found = self._place(args, kwargs)
         compare(lambda: f"{self.component}: {found[1] if found is not None else 'a call that runs uncached'}")
         if found is None:
@@ -189,6 +204,7 @@ class Executor:
             shown = read_model_input(self.transformer, self._adapter.input, args, kwargs)
         self._facts = StepFacts(shown, lambda: run.timeline.mixing(call.step))
         self._signature = signature(args, kwargs)
+        run.computes_with(self.component, call, self._weights.look(self._all_blocks()))
         if run.number > self._learnt:  # a new run, and not one that goes on
             if not self._compiled:
                 for slot in self.slots:
@@ -201,6 +217,9 @@ class Executor:
             self._count_uncompiled()
         for slot in self.slots:
             slot.hand_out()
+
+    def _all_blocks(self) -> list[nn.Module]:
+        return [block for slot in self.slots for block in slot.blocks._modules.values() if block is not None]
 
     def traceable(self) -> bool:
         """Tell whether the call may be compiled: every list is in a view, and what is open can be tried."""

@@ -10,7 +10,10 @@ from cachedsl.matching.patterns import Stream
 from cachedsl.plan.ir import PredictPlan
 from cachedsl.predictors import CopyPredictor, Predictor, build_predictor
 from cachedsl.runtime.ports import Streams
+from cachedsl.runtime.storage import Storage
 from cachedsl.signals import Meter
+
+_AS_IT_COMES = Storage()
 
 
 @frozen
@@ -39,19 +42,21 @@ class UnitFeatures:
     """Anchors of one unit in one CFG branch.
 
     A stream that goes in and comes out with one shape is kept as a residual, exit minus entry, behind a predictor. A
-    stream that the unit makes, or whose shape it changes, is kept as a value and returned as it is. `inner` has what
+    stream that the unit makes, or whose shape it changes, is kept as a value and returned as it is. `_inner` has what
     the blocks before the last one added to the unit's entry, by index, where they return it on reused steps too.
     """
 
     predict: Predict | PredictPlan
     meter: Meter | None = None
+    storage: Storage = _AS_IT_COMES
     last_step: int = -1
     exit_index: int = -1
     newest: dict[Stream, torch.Tensor] = field(factory=dict)
     residuals: dict[Stream, Predictor] = field(factory=dict)
-    values: Streams = field(factory=dict)
+    _values: Streams = field(factory=dict)
+    home: torch.device | None = None
     shapes: dict[Stream, torch.Size | None] = field(factory=dict)
-    inner: dict[int, Streams] = field(factory=dict)
+    _inner: dict[int, Streams] = field(factory=dict)
 
     def shape_changed(self, entry: Streams) -> bool:
         """Tell whether any stream enters with another shape than at the last anchor; False without one."""
@@ -83,27 +88,32 @@ class UnitFeatures:
         self.exit_index = exit_index
         self.last_step = at.step
         self.shapes = shapes
-        self.values = found.made
+        put = self.storage.put
+        probe = None if probe is None else put(probe)
+        self._values = {name: None if value is None else put(value) for name, value in found.made.items()}
+        self.home = next((t.device for t in (*found.moved.values(), *found.made.values()) if t is not None), None)
         for stream in found.made:
             self.residuals.pop(stream, None)
         for stream, value in found.moved.items():
             if stream not in self.residuals:
                 self.residuals[stream] = self._predictor(stream)
-            self.newest[stream] = value
+            self.newest[stream] = put(value)
             predictor = self.residuals[stream]
             _show(predictor, probe)
-            predictor.update(value, at.clock)
+            predictor.update(self.newest[stream], at.clock)
 
     def predicted(self, at: Position, probe: torch.Tensor | None = None) -> dict[Stream, torch.Tensor]:
         """Return what every stream with a predictor is expected to have been changed by, or its output, at `at`."""
         horizon = self.predict.horizon
         far = horizon is not None and at.step - self.last_step > horizon
         found = {}
+        probe = None if probe is None else self.storage.put(probe)
         for stream, predictor in self.residuals.items():
             _show(predictor, probe)
             if far:
                 predictor.copied(self.newest[stream], at.clock)
-            found[stream] = self.newest[stream] if far else predictor.predict(at.clock)
+            predicted = self.newest[stream] if far else predictor.predict(at.clock)
+            found[stream] = self.storage.get(predicted, self.home)
         return found
 
     def approximate(self, at: Position, entry: Streams, probe: torch.Tensor | None = None) -> Streams:
@@ -115,6 +125,19 @@ class UnitFeatures:
             assert before is not None, "a stream with a residual had an entry, and shapes are checked"
             streams[stream] = before + predicted if self.adds else predicted.clone()
         return streams
+
+    @property
+    def values(self) -> Streams:
+        """The streams that are returned as they came out, where the blocks are."""
+        return {name: None if v is None else self.storage.get(v, self.home) for name, v in self._values.items()}
+
+    def keep_inside(self, inner: dict[int, Streams]) -> None:
+        """Keep what the blocks before the last one added, by index."""
+        put = self.storage.put
+        self._inner = {
+            index: {name: None if value is None else put(value) for name, value in streams.items()}
+            for index, streams in inner.items()
+        }
 
     @property
     def adds(self) -> bool:
@@ -133,7 +156,8 @@ class UnitFeatures:
     def inside(self, index: int, entry: Streams) -> Streams:
         """Return what block `index` before the unit's last one would return: entry plus what it added when computed."""
         streams: Streams = {}
-        for stream, kept in self.inner[index].items():
+        for stream, kept in self._inner[index].items():
+            kept = None if kept is None else self.storage.get(kept, self.home)
             before = entry.get(stream)
             moves = kept is not None and before is not None and before.shape == kept.shape
             streams[stream] = before + kept if moves else kept  # type: ignore[operator]
@@ -150,13 +174,13 @@ class UnitFeatures:
         """Forget everything; buffers are freed when nothing else holds them."""
         if self.meter is not None:
             self.meter.clear()
-        self.newest, self.residuals, self.values, self.shapes, self.inner = {}, {}, {}, {}, {}
+        self.newest, self.residuals, self._values, self.shapes, self._inner = {}, {}, {}, {}, {}
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return every tensor that is held."""
         held = [t for p in self.residuals.values() for t in p.tensors()]
-        held += [v for v in self.values.values() if v is not None]
-        held += [v for streams in self.inner.values() for v in streams.values() if v is not None]
+        held += [v for v in self._values.values() if v is not None]
+        held += [v for streams in self._inner.values() for v in streams.values() if v is not None]
         held += () if self.meter is None else self.meter.tensors()
         return tuple({id(tensor): tensor for tensor in held}.values())
 

@@ -59,9 +59,11 @@ def same_image(one: CallFingerprint, other: CallFingerprint, least: float = _SAM
     moved = [(a, b) for a, b in zip(one.sample, other.sample, strict=True) if a != b]
     if len(moved) <= _FEW * len(one.sample):
         return True
+    if not all(math.isfinite(a) and math.isfinite(b) for a, b in moved):
+        return True  # no likeness can be had of such values, and the run goes on with them
     dot = math.fsum(a * b for a, b in moved)
     norms = math.sqrt(math.fsum(a * a for a, _ in moved)) * math.sqrt(math.fsum(b * b for _, b in moved))
-    return not math.isfinite(norms) or dot > least * norms
+    return dot > least * norms
 
 
 def next_step(one: CallFingerprint, other: CallFingerprint) -> bool:

@@ -19,6 +19,7 @@ from cachedsl.runtime.features import Position
 from cachedsl.runtime.finished import FinishedRun, Tally
 from cachedsl.runtime.observation import Observation, Placed, PlaceState
 from cachedsl.runtime.observe import Observer
+from cachedsl.runtime.outputs import Outputs
 from cachedsl.runtime.owner import Owner
 from cachedsl.runtime.place import is_over, place
 from cachedsl.runtime.timeline import Timeline
@@ -49,6 +50,7 @@ class Run:
         alternated: calls were told apart by their order alone.
         new_noise: the next call had a latent of new noise, which ended the run.
         tally: counts and times it, None where nobody wants to hear of it.
+        changed_at: the steps before which somebody changed the weights of a transformer.
     """
 
     session: Session
@@ -66,7 +68,10 @@ class Run:
     new_noise: bool = False
     tally: Tally | None = None
     timeline: Timeline = field(factory=Timeline)
+    outputs: Outputs = field(factory=Outputs)
     drivers: dict[MachineKey, Driver] = field(factory=dict)
+    changed_at: list[int] = field(factory=list)
+    _weights: dict[tuple[str, str], object] = field(factory=dict)
     _owner: Callable[[], Owner | None] = lambda: None
     _full: int | None = None
     _leaders: dict[tuple[str, str, int], tuple[Placed, Outcome]] = field(factory=dict)
@@ -103,6 +108,8 @@ class Run:
         if placed.begins == "loop" and self.plan is not None:
             self.end()
             self._leaders.clear()
+            self.outputs.clear()
+            self.changed_at.clear()
             self.plan, self.loop = None, self.loop + 1
         self.alternated = placed.how == "alternated" and (self.alternated or placed.begins != "nothing")
         if self.plan is None:
@@ -129,6 +136,20 @@ class Run:
             assert placed.num_steps is not None
             driver.replan(self.plan.stack(component, path), placed.num_steps)
 
+    def computes_with(self, component: str, call: Placed, weights: object) -> None:
+        """Take note of what a transformer computes with; what other weights have computed is not reused."""
+        before = self._weights.get((component, call.branch), weights)
+        self._weights[component, call.branch] = weights
+        if weights == before:
+            return
+        called = [d for (where, _, _, branch), d in self.drivers.items() if (where, branch) == (component, call.branch)]
+        held = [features for driver in called for features in driver.features]
+        for features in held:
+            if features.shapes:
+                features.distrust()
+        if held and call.step not in self.changed_at:
+            self.changed_at.append(call.step)
+
     def start_step(
         self, component: str, path: str, passage: int, call: Placed
     ) -> tuple[Driver, Position, Outcome | None]:
@@ -144,6 +165,7 @@ class Run:
 
     def forward_ended(self, component: str, call: Placed, output: Callable[[], torch.Tensor]) -> None:
         """Let the machines that observed this call take what it returned."""
+        self.outputs.note(call, output)
         for (where, _, _, branch), driver in self.drivers.items():
             if where == component and branch == call.branch:
                 driver.forward_ended(output)
@@ -188,6 +210,8 @@ class Run:
             self.state.doubled,
             told,
             self.new_noise,
+            not_finite=self.outputs.not_finite(),
+            changed_at=tuple(self.changed_at),
         )
 
     def finished(self, reason: str | None = None) -> FinishedRun | None:

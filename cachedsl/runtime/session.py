@@ -236,7 +236,7 @@ class Session:
         run, owner = self._active, current_owner().number
         if run is not None and run.state.rules.owner != owner:
             if run.delimited or run.alive():
-                self._tell(
+                self.tell(
                     "%s was called from another thread than the run in progress, so it ran uncached; give each thread "
                     "a model of its own, or wait for the run's end"
                 )
@@ -246,7 +246,7 @@ class Session:
         if run is not None:
             return not run.failed
         if self.steps is None and self.scheduler() is None:
-            self._tell(
+            self.tell(
                 "%s was called outside a run, so it ran uncached; use `with cached.run(steps=...)`, or attach with "
                 "num_inference_steps"
             )
@@ -297,7 +297,7 @@ class Session:
         run.begin_call(placement)
         return run, placement
 
-    def _tell(self, message: str) -> None:
+    def tell(self, message: str) -> None:
         """Warn, once for each message."""
         if message not in self._told:
             self._told.add(message)

@@ -224,6 +224,7 @@ class Viewed:
             if records and self._observing and self.features.meter is not None:
                 computed = records[0].outcome == "computed"
                 self._driver.observe_later(self.features.meter, self._tap(), computed)
+            self.chain.end(bool(records) and records[0].outcome == "reused")
             self.span.clear()
         self._driver.feed(StepEnded())
         return step_record(

@@ -15,6 +15,7 @@ from attrs import define
 
 from cachedsl.matching.patterns import Stream
 from cachedsl.runtime.arrival import Arrival
+from cachedsl.runtime.groups import Loading
 from cachedsl.runtime.held import version_of
 from cachedsl.runtime.ports import Modulation, Parts
 from cachedsl.signals import Meter, StepView
@@ -130,6 +131,15 @@ class Site:
     modulation: Modulation | None = None
     strays: Callable[[int], None] | None = None
     arrive: Arrival | None = None
+
+
+@define(eq=False)
+class Member:
+    """A block behind the unit, whose weights a block of the unit brings."""
+
+    span: Span
+    loading: Loading
+    index: int
 
 
 def _take(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Parts:
@@ -303,6 +313,16 @@ def front_end(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, 
     """Answer the last front block, where something goes by it."""
     output = run(*args, **kwargs)
     _front_ended(site, output)
+    return output
+
+
+def member(site: Member, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Answer a block behind the unit, whose weights are brought here where the unit is reused."""
+    if not site.span.reuse:
+        return run(*args, **kwargs)
+    site.loading.before(site.index)
+    output = run(*args, **kwargs)
+    site.loading.after(site.index)
     return output
 
 

@@ -10,10 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachedsl.convert.cache_dit import ALIASES, OPTIONS, options_from_policy, policy_from_options
+from cachedsl.convert.cache_dit import (
+    ALIASES,
+    OPTIONS,
+    options_from_policy,
+    policy_from_options,
+    runtime_from_options,
+)
 from cachedsl.convert.notes import ConversionError
 from cachedsl.language.parts import Reuse
 from cachedsl.language.policy import Policy
+from cachedsl.language.runtime import Parallel
 from tests.differential import test_cache_dit as known
 from tests.differential.cases import Case
 from tests.differential.own import changed, policy_of
@@ -126,6 +133,12 @@ def test_no_option_is_the_default_policy_but_for_nothing() -> None:
     ("options", "tree"),
     [
         ({"warmup_steps": 3, "max_pruned_steps": 7}, {"warmup": 3, "reuse": {"max_total": 7}}),
+        ({"cache_type": "FBCache", "warmup_steps": 4}, {"compute": "F1B0", "warmup": 4}),
+        (
+            {"enable_taylorseer": True, "enable_encoder_taylorseer": True, "taylorseer_kwargs": {"n_derivatives": 2}},
+            {"predict": {"method": "taylor", "order": 2, "form": "published"}},
+        ),
+        ({"Fn_compute_blocks_ids": [], "Bn_compute_blocks_ids": []}, {}),
         ({"enable_spearate_cfg": True}, {"cfg": "separate"}),
         ({"cfg_diff_compute_separate": False}, {"cfg": {"decision": "follow_first"}}),
         ({"cache_type": "DBPrune", "residual_cache_update_interval": 2}, {"prune": {"update_interval": 2}}),
@@ -166,7 +179,7 @@ def test_spellings(options: dict[str, Any], tree: dict[str, Any]) -> None:
         ({"max_cached_steps": -2}, "max_cached_steps", "expected a whole number of at least -1"),
         ({"residual_diff_threshold": float("nan")}, "residual_diff_threshold", "expected a finite number"),
         ({"dmd_ridge": "1e-8"}, "dmd_ridge", "expected a number from 0 to 1, got `1e-8`"),
-        ({"cache_type": "FBCache"}, "cache_type", "expected `DBCache` or `DBPrune`"),
+        ({"cache_type": "TeaCache"}, "cache_type", "expected `DBCache`, `DBPrune` or `FBCache`"),
         ({"steps_computation_mask": "fast"}, "steps_computation_mask", "set `num_inference_steps`"),
         ({"steps_computation_mask": [1, 2]}, "steps_computation_mask", "expected a list of 0 and 1"),
         (
@@ -177,6 +190,8 @@ def test_spellings(options: dict[str, Any], tree: dict[str, Any]) -> None:
         ({"enable_taylorseer": True, "enable_dmd": True}, "enable_dmd", "exclude each other"),
         ({"force_refresh_step_hint": 7, "enable_separate_cfg": True}, "force_refresh_step_hint", "8 is before step 4"),
         ({"max_warmup_steps": 3, "warmup_steps": 4}, "warmup_steps", "`max_warmup_steps` is the same option"),
+        ({"enable_alter_cache": True}, "enable_alter_cache", "a fixed pattern of computed and reused steps is a mask"),
+        ({"taylorseer_kwargs": {"warmup_steps": 3}}, "taylorseer_kwargs", "set `max_warmup_steps`"),
         ({"Fn_compute_blocks_ids": [0]}, "Fn_compute_blocks_ids", "every front block always runs here"),
     ],
 )
@@ -185,7 +200,7 @@ def test_what_is_wrong_or_cannot_be_carried_over_is_an_error_at_its_key(
 ) -> None:
     converted = policy_from_options(options)
     (note,) = converted.errors
-    assert note.path == (path,)
+    assert note.path[0] == path
     assert said in str(note)
     with pytest.raises(ConversionError) as raised:
         converted.policy()
@@ -315,3 +330,80 @@ def test_what_was_converted_goes_back_and_means_the_same(options: dict[str, Any]
         assert {note.path[-1] for note in exported.errors} <= {"back_blocks", "streams", "steps", "target"}
         return
     assert policy_from_options(exported.options).policy() == policy
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "tree"),
+    [
+        ({"ulysses_size": 2, "tp_size": 2}, {"ulysses": 2, "tensor": 2}),
+        ({"ulysses": 2, "ring": 4, "backend": "auto"}, {"ulysses": 2, "ring": 4}),
+        ({"ulysses_size": 1, "ring_size": 2, "ring_rotate_method": "p2p"}, {"ring": 2}),
+        (
+            {"ulysses_size": 2, "parallel_kwargs": {"experimental_ulysses_anything": True}},
+            {"ulysses": 2, "uneven": True},
+        ),
+    ],
+)
+def test_parallelism(parallelism: dict[str, Any], tree: dict[str, Any]) -> None:
+    converted = runtime_from_options(parallelism)
+    assert (converted.tree, converted.notes) == ({"parallel": tree}, ())
+    assert Policy(runtime=converted.tree).runtime.parallel == Parallel(**tree)
+
+
+@pytest.mark.parametrize(
+    ("quantize", "tree", "noted"),
+    [
+        ({"quant_type": "int8_weight_only", "regional_quantize": False, "exclude_layers": []}, "int8_weight_only", ()),
+        ({"quant_type": "FLOAT8", "exclude_layers": ["proj"], "regional_quantize": False}, "float8_dynamic", ()),
+        ({"regional_quantize": False, "exclude_layers": []}, "float8_dynamic", ()),
+        (
+            {"quant_type": "int8_per_tensor", "regional_quantize": False, "exclude_layers": []},
+            "int8_dynamic",
+            ("quant_type",),
+        ),
+        ({"quant_type": "int4_weight_only", "exclude_layers": None}, "int4_weight_only", ("regional_quantize",)),
+    ],
+)
+def test_quantisation(quantize: dict[str, Any], tree: str, noted: tuple[str, ...]) -> None:
+    converted = runtime_from_options(quantize=quantize)
+    policy = Policy(runtime=converted.tree)
+    ((name, part),) = policy.runtime.quantize
+    excluded = tuple(f"*{layer}*" for layer in quantize.get("exclude_layers") or ())
+    assert (name, part.kind, part.exclude) == ("transformer", tree, excluded)
+    assert tuple(note.path[-1] for note in converted.notes) == noted
+
+
+def test_components_are_quantised_by_what_is_said_of_each() -> None:
+    of_each = {"transformer": {"quant_type": "float8_per_row"}, "text_encoder": {"quant_type": "float8_weight_only"}}
+    tree = runtime_from_options(quantize={"components_to_quantize": of_each}).tree
+    assert {name: part["kind"] for name, part in tree["quantize"].items()} == {
+        "transformer": "float8_dynamic",
+        "text_encoder": "float8_weight_only",
+    }
+    assert tree["quantize"]["text_encoder"]["exclude"] == ["*embedder*", "*embed*", "*modulation*", "*mod*"]
+    listed = runtime_from_options(quantize={"components_to_quantize": ["vae"], "quant_type": "int8"}).tree
+    assert list(listed["quantize"]) == ["vae"]
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "quantize", "path"),
+    [
+        ({"ulysses_size": "auto"}, None, ("parallelism_config", "ulysses_size")),
+        ({"ulysses_size": 2, "ulysses": 4}, None, ("parallelism_config", "ulysses")),
+        ({"ulysses_size": 2, "use_ray": True}, None, ("parallelism_config", "use_ray")),
+        ({"tp_size": 2, "extra_parallel_modules": ["vae"]}, None, ("parallelism_config", "extra_parallel_modules")),
+        ({"ulysses_sice": 2}, None, ("parallelism_config", "ulysses_sice")),
+        ({"tp_size": 0}, None, ("parallelism_config", "tp_size")),
+        (None, {"quant_type": "svdq_int4_r32"}, ("quantize_config", "quant_type")),
+        (None, {"quant_type": "flaot8"}, ("quantize_config", "quant_type")),
+        (None, {"quantype": "int8"}, ("quantize_config", "quantype")),
+        (None, {"precision_plan": {"to_q": "int8"}}, ("quantize_config", "precision_plan")),
+        (None, {"components_to_quantize": "transformer"}, ("quantize_config", "components_to_quantize")),
+    ],
+)
+def test_what_a_runtime_section_cannot_say_is_an_error_at_its_key(
+    parallelism: Any, quantize: Any, path: tuple[str, ...]
+) -> None:
+    (note,) = runtime_from_options(parallelism, quantize).errors
+    assert note.path == path
+    assert str(note).startswith(path[-1])

@@ -12,87 +12,24 @@ import json
 import logging
 import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("CACHE_DIT_LOG_LEVEL", "error")
 
+import cache_dit
 import torch
-from cache_dit import (
-    BlockAdapter,
-    DBCacheConfig,
-    DBPruneConfig,
-    DMDCalibratorConfig,
-    ForwardPattern,
-    ParamsModifier,
-    TaylorSeerCalibratorConfig,
-)
 from cache_dit.caching.cache_adapters import CachedAdapter
 from cache_dit.caching.cache_contexts.cache_config import ExtraCacheConfig
 from cache_dit.caching.patch_functors import DiTPatchFunctor
 
+from tests.differential.as_cache_dit import adapter_and_context
 from tests.differential.cases import Case
-
-PATTERNS = {
-    "dit": ForwardPattern.Pattern_3,
-    "flux": ForwardPattern.Pattern_1,
-    "wan": ForwardPattern.Pattern_2,
-    "cogvideox": ForwardPattern.Pattern_0,
-}
-
-
-def cache_config(case: Case) -> Any:
-    """Translate the settings; -1 is cache-dit's word for no limit."""
-    calls_per_step = len(case.branches)
-    kind: Any = DBCacheConfig
-    if case.prune is not None:
-        dynamic = case.prune == "dynamic"
-        kind = partial(DBPruneConfig, enable_dynamic_prune_threshold=dynamic, non_prune_block_ids=list(case.keep))
-    return kind(
-        Fn_compute_blocks=case.front,
-        Bn_compute_blocks=case.back,
-        residual_diff_threshold=case.threshold,
-        max_warmup_steps=case.warmup,
-        warmup_interval=case.warmup_interval,
-        max_cached_steps=-1 if case.max_total is None else case.max_total,
-        max_continuous_cached_steps=-1 if case.max_continuous is None else case.max_continuous,
-        max_accumulated_residual_diff_threshold=case.max_accumulated,
-        enable_separate_cfg=case.cfg == "separate",
-        cfg_compute_first=case.uncond_first,
-        cfg_diff_compute_separate=not (case.follow_first or case.uncond_first),
-        num_inference_steps=case.steps,
-        steps_computation_mask=None if case.mask is None else [int(bit) for bit in case.mask],
-        steps_computation_policy=case.otherwise,
-        force_refresh_step_hint=None if case.refresh_at is None else case.refresh_at * calls_per_step,
-        force_refresh_step_policy="repeat" if case.refresh_repeat else "once",
-    )
-
-
-FIELDS = {"front": "Fn_compute_blocks", "back": "Bn_compute_blocks", "threshold": "residual_diff_threshold"}
-
-
-def modifiers(case: Case) -> list[ParamsModifier]:
-    """One modifier a stack, empty where the case overrides nothing there."""
-    changes = [{FIELDS[key]: value for key, value in case.overrides.get(s, {}).items()} for s in case.stacks]
-    return [ParamsModifier(cache_config=DBCacheConfig().reset(**change)) for change in changes]
 
 
 def attach(case: Case, transformer: torch.nn.Module) -> None:
     """Let cache-dit take over a bare transformer."""
-    adapter = BlockAdapter(
-        transformer=transformer,
-        blocks=[getattr(transformer, stack) for stack in case.stacks],
-        forward_pattern=[PATTERNS[case.family]] * len(case.stacks),
-        patch_functor=DiTPatchFunctor() if case.family == "dit" else None,
-    )
-    context: dict[str, Any] = {"cache_config": cache_config(case)}
-    if case.overrides:
-        adapter.params_modifiers = modifiers(case)
-    if case.taylor is not None:
-        context["calibrator_config"] = TaylorSeerCalibratorConfig(taylorseer_order=case.taylor)
-    if case.dmd is not None:
-        context["calibrator_config"] = DMDCalibratorConfig(dmd_history=case.dmd)
+    adapter, context = adapter_and_context(cache_dit, case, transformer, DiTPatchFunctor())
     extra: dict[str, Any] = {}
     if case.signal == "hidden_states":
         extra["l1_hidden_states_diff_threshold"] = case.threshold

@@ -75,6 +75,24 @@ def test_measurements_that_are_not_finite_are_computed_and_warned_of() -> None:
         assert again.steps()[1] == records[1]
 
 
+@pytest.mark.parametrize(("at", "cause"), [(1, "that step was computed"), (3, "that step was reused")])
+def test_outputs_that_are_not_finite_are_warned_of(at: int, cause: str) -> None:
+    model = tiny_transformer("dit")
+    policy = Policy(compute=Compute(1, 0), warmup=Warmup(2), reuse=Reuse("always"), cfg=Cfg("fused"))
+    with policy.apply(model, num_inference_steps=5) as cached, torch.no_grad():
+        for i in range(5):
+            arguments = inputs("dit", i, 5)
+            if i >= at:
+                arguments["hidden_states"] = arguments["hidden_states"] * float("inf")
+            model(**arguments)
+        (warning,) = (w for w in cached.trace.warnings() if w.code == "output-not-finite")
+        assert f"not finite on {5 - at} steps, from step {at} " in warning.message
+        assert cause in warning.message
+        for i in range(5):
+            model(**inputs("dit", i, 5))
+        assert not cached.trace.warnings(run=1)
+
+
 def test_the_summary_adds_up_and_prints_a_table() -> None:
     pipe = tiny_pipeline("flux")
     policy = Policy(name="half", compute=Compute(1, 0), warmup=Warmup(2), reuse=Reuse(threshold=1e6))

@@ -13,13 +13,14 @@ options_from_policy(converted.policy()).options
 
 `policy_from_options` takes the *flat* keys: those of `cache_config` in a YAML file, those of `DBCacheConfig`,
 `DBPruneConfig`, `ExtraCacheConfig` and the calibrator configs in Python, and those of older releases; `options.OPTIONS`
-lists them all. What stands beside `cache_config` in a file (`parallelism_config`, `quantize_config`,
-`attention_backend`) is no matter of the policy's cache part, and not read here.
+lists them all. What stands beside `cache_config` in a file, `parallelism_config` and `quantize_config`, is read by
+`runtime_from_options`, which returns the policy's `runtime` section. `attention_backend` is no matter of a policy.
 """
 
 from cachedsl.convert.cache_dit.masks import steps_mask
 from cachedsl.convert.cache_dit.options import ALIASES, OPTIONS
 from cachedsl.convert.cache_dit.reading import policy_from_options
+from cachedsl.convert.cache_dit.runtime import runtime_from_options
 from cachedsl.convert.cache_dit.writing import options_from_policy
 
-__all__ = ["ALIASES", "OPTIONS", "options_from_policy", "policy_from_options", "steps_mask"]
+__all__ = ["ALIASES", "OPTIONS", "options_from_policy", "policy_from_options", "runtime_from_options", "steps_mask"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from attrs import frozen
 
-from cachedsl.convert.notes import BAD_OPTION, Note, bad_option
+from cachedsl.convert.notes import BAD_OPTION, NOT_CARRIED, Note, bad_option
 from cachedsl.language.kinds import Flag, Kind, ListOf, Number, Text, Whole, word
 from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.refusals import nearest
@@ -52,9 +52,10 @@ _CACHE_TYPE = word("residual", "hidden_states")
 CACHE_TYPES = {
     "DBCache": ("DUAL_BLOCK_CACHE", "DB_CACHE", "DBCACHE", "DB"),
     "DBPrune": ("DYNAMIC_BLOCK_PRUNE", "DB_PRUNE", "DBPRUNE", "DBP"),
-    "NONE": ("NONE", "NO_CACHE", "NOCACHE", "NC"),
+    "FBCache": ("FIRST_BLOCK_CACHE", "FB_CACHE", "FBCACHE", "FB"),
+    "NONE": ("NONE", "NO_CACHE", "NOCACHE", "NC", "NONE_CACHE", "NONECACHE", "NO"),
 }
-"""The cache types, and what `CacheType.type` takes for each, in capitals."""
+"""The cache types, and what `CacheType.type` takes for each in some release, in capitals."""
 
 OPTIONS: dict[str, Option] = {
     "cache_type": Option(Text("`DBCache` or `DBPrune`"), "DBCache"),
@@ -80,6 +81,10 @@ OPTIONS: dict[str, Option] = {
     "Fn_compute_blocks_ids": Option(ListOf("a list of block indices", Whole()), section="older"),
     "Bn_compute_blocks_ids": Option(ListOf("a list of block indices", Whole(), ordered=False), section="older"),
     "non_compute_blocks_diff_threshold": Option(Number(least=0), 0.08, "older"),
+    "max_Fn_compute_blocks": Option(_LIMIT, 16, "older"),
+    "max_Bn_compute_blocks": Option(_LIMIT, 16, "older"),
+    "enable_alter_cache": Option(Flag(), False, "older"),
+    "alter_residual_diff_threshold": Option(_ANY, section="older"),
     "enable_dynamic_prune_threshold": Option(Flag(), False, "prune"),
     "max_dynamic_prune_threshold": Option(Number(least=0), section="prune"),
     "dynamic_prune_threshold_relax_ratio": Option(Number(above=0), 1.25, "prune"),
@@ -143,7 +148,7 @@ def read_options(options: Mapping[str, Any]) -> Read:
     values: dict[str, Any] = {}
     keys: dict[str, str] = {}
     notes: list[Note] = []
-    for key, value in options.items():
+    for key, value in _flat(options, notes):
         name = ALIASES.get(key, key)
         if name not in OPTIONS:
             notes.append(_unknown(key))
@@ -159,6 +164,20 @@ def read_options(options: Mapping[str, Any]) -> Read:
             continue
         values[name], keys[name] = read, key
     return Read(values, keys, tuple(notes))
+
+
+def _flat(options: Mapping[str, Any], notes: list[Note]) -> Iterator[tuple[str, Any]]:
+    """Yield options, and of `taylorseer_kwargs` what older releases had there."""
+    for key, value in options.items():
+        if key != "taylorseer_kwargs" or not isinstance(value, Mapping):
+            yield key, value
+            continue
+        for inner, said in value.items():
+            if inner == "n_derivatives":
+                yield "taylorseer_order", said
+            else:
+                message = f"{key}.{inner}: when TaylorSeer begins is told by the warmup here"
+                notes.append(Note(NOT_CARRIED, (key, inner), message, "set `max_warmup_steps`"))
 
 
 def _unknown(key: Any) -> Note:

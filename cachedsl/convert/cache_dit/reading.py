@@ -94,7 +94,7 @@ class _Reader:
         predict, notes = predict_of(self.read)
         self.notes += notes
         found = {
-            "compute": self.compute(),
+            "compute": self.compute() if kind != "FBCache" else "F1B0",
             "warmup": self.warmup(),
             "reuse": reuse or None,
             "predict": predict,
@@ -117,15 +117,25 @@ class _Reader:
         said = str(self.read["cache_type"])
         for kind, spellings in CACHE_TYPES.items():
             if said.upper() in (kind.upper(), *spellings):
-                if said != kind:
+                if said not in (kind, spellings[0].title()):
                     message = f"cache-dit's files take `{kind}` only, as which `{said}` is read here"
                     self.note(DIFFERS, "cache_type", message, f"write `{kind}`")
                 return kind
-        self.note(BAD_OPTION, "cache_type", f"expected `DBCache` or `DBPrune`, got `{said}`")
+        self.note(BAD_OPTION, "cache_type", f"expected `DBCache`, `DBPrune` or `FBCache`, got `{said}`")
         return "DBCache"
 
     def idle_sections(self, kind: str) -> None:
-        """Name what is said of pruning where nothing is pruned."""
+        """Name what is said of pruning where nothing is pruned, and of blocks where FBCache has chosen them."""
+        if self.read["enable_alter_cache"]:
+            message = "a fixed pattern of computed and reused steps is a mask here"
+            self.note(NOT_CARRIED, "enable_alter_cache", message, "write a `steps_computation_mask` such as 1,0,1,0")
+        for name in ("max_Fn_compute_blocks", "max_Bn_compute_blocks", "alter_residual_diff_threshold"):
+            if self.read.says(name):
+                self.note(IDLE_OPTION, name, "nothing reads it in 1.5.3, nor here")
+        if kind == "FBCache":
+            for name in ("Fn_compute_blocks", "Bn_compute_blocks"):
+                if self.read.says(name):
+                    self.note(IDLE_OPTION, name, "`FBCache` is F1B0")
         if kind == "DBPrune":
             return
         for name in self.read.said_of("prune"):
@@ -133,11 +143,11 @@ class _Reader:
 
     def compute(self) -> Any:
         front, back = self.read["Fn_compute_blocks"], self.read["Bn_compute_blocks"]
-        if self.read["Fn_compute_blocks_ids"] is not None:
+        if self.read["Fn_compute_blocks_ids"]:
             message = "every front block always runs here"
             self.note(NOT_CARRIED, "Fn_compute_blocks_ids", message, "give `Fn_compute_blocks` alone")
         ids = self.read["Bn_compute_blocks_ids"]
-        if ids is None or not back:
+        if not ids or not back:
             for name in ("Bn_compute_blocks_ids", "non_compute_blocks_diff_threshold"):
                 if self.read.says(name):
                     self.note(IDLE_OPTION, name, "it chooses among back blocks, and there is no choice to make")
@@ -283,7 +293,9 @@ class _Reader:
             return found
         most = self.read["max_dynamic_prune_threshold"]
         if static or not 0 < at < 1 or (most is not None and most <= at):
-            self.note(IDLE_OPTION, "enable_dynamic_prune_threshold", "the threshold cannot move beside these options")
+            for name in ("enable_dynamic_prune_threshold", *parts.values()):
+                if self.read.says(name):
+                    self.note(IDLE_OPTION, name, "the threshold cannot move beside these options")
             return found
         found["dynamic"] = {key: self.read[name] for key, name in parts.items() if self.read.says(name)}
         if self.read["enable_separate_cfg"]:

@@ -25,6 +25,8 @@ class RunFacts:
         alternated: calls were told apart by their order alone.
         doubled: calls that looked like another branch's, where `cfg: fused` says there is none.
         new_noise: it ended because the next call had a latent of new noise.
+        not_finite: of each branch, the steps at which the model's output was not finite, in order.
+        changed_at: the steps before which the weights of a transformer were changed.
         announced: the step count that was told, where there is no plan to say it.
         steps: what its trace has of its last loop.
         told: the caller told the step count; else the pipeline or its scheduler did.
@@ -40,6 +42,8 @@ class RunFacts:
     new_noise: bool = False
     steps: tuple[StepRecord, ...] = ()
     announced: int | None = None
+    not_finite: Mapping[str, tuple[int, ...]] = field(factory=dict)
+    changed_at: tuple[int, ...] = ()
 
     @property
     def num_steps(self) -> int | None:

@@ -1,0 +1,46 @@
+"""What the model returned in a run: whether it was finite, asked of the device once, when the run is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from attrs import define, field
+
+from cachedsl.runtime.errors import PatternMismatch
+from cachedsl.runtime.observation import Placed
+
+
+@define(eq=False)
+class Outputs:
+    """Keeps one number for each call: the largest magnitude in what the model returned, not finite where any is not.
+
+    It stays on the device until the run is over, so that no step waits for it.
+    """
+
+    _largest: list[tuple[str, int, torch.Tensor]] = field(factory=list)
+
+    def note(self, call: Placed, output: Callable[[], torch.Tensor]) -> None:
+        """Take note of what a call returned; `output` returns a tensor of any shape."""
+        try:
+            value = output().detach()
+        except PatternMismatch:  # no tensor in it
+            return
+        if value.numel() and (value.is_floating_point() or value.is_complex()):
+            self._largest.append((call.branch, call.step, torch.linalg.vector_norm(value, ord=torch.inf)))
+
+    def not_finite(self) -> dict[str, tuple[int, ...]]:
+        """Return the steps whose output was not finite, in order, by branch; waits for the device."""
+        if not self._largest:
+            return {}
+        device = self._largest[-1][2].device
+        finite = torch.stack([largest.to(device, torch.float32) for _, _, largest in self._largest]).isfinite()
+        found: dict[str, list[int]] = {}
+        for (branch, step, _), good in zip(self._largest, finite.tolist(), strict=True):
+            if not good:
+                found.setdefault(branch, []).append(step)
+        return {branch: tuple(steps) for branch, steps in found.items()}
+
+    def clear(self) -> None:
+        """Forget the loop that is over."""
+        self._largest = []

@@ -1,0 +1,141 @@
+"""How torch and diffusers run a model: autocast, inference mode, attention backends, memory formats, training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from attrs import evolve
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry
+
+from cachedsl import Policy
+from tests.combinations.base import MEASURING, PRUNING, REUSING, STEPS, call, model, near, reference, run, same
+from tests.combinations.registry import combination
+from tests.tiny import call as call_pipeline
+from tests.tiny import inputs, tiny_pipeline, tiny_transformer
+
+
+@pytest.fixture(autouse=True)
+def attention_backend() -> Iterator[None]:
+    """Undo what `set_attention_backend` sets for all models."""
+    before, _ = _AttentionBackendRegistry.get_active_backend()
+    yield
+    _AttentionBackendRegistry.set_active_backend(before)
+
+
+REPAYING = evolve(REUSING, predict=Policy(predict={"method": "taylor", "repay": 0.5}).predict)
+
+
+@pytest.mark.parametrize("name", ["native", "_native_math"])
+@combination("attention backend", "measuring", means="set before or after apply, it is the model's own matter")
+def test_attention_backends(name: str) -> None:
+    before, after = model(), model()
+    before.set_attention_backend(name)
+    expected = run(before, MEASURING)
+    assert same(expected, reference(MEASURING), 1e-4)
+    with MEASURING.apply(after, num_inference_steps=STEPS):
+        after.set_attention_backend(name)
+        assert near([call(after, step) for step in range(STEPS)], expected[0])
+
+
+@combination("attention backend flex", "Taylor", means="the same verdicts, and outputs within rounding")
+def test_flex_attention() -> None:
+    one = model(blocks=3)
+    one.set_attention_backend("flex")
+    assert same(run(one), reference(), 1e-4)
+
+
+@combination("autocast", "repay", means="verdicts as without, outputs within bfloat16; the blocks' dtypes are kept")
+def test_autocast_and_repay() -> None:
+    one = model()
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = [call(one, step) for step in range(STEPS)]
+        outputs, letters = run(one, REPAYING)
+    assert letters == reference(REPAYING)[1]
+    assert near(outputs, reference(REPAYING)[0], 0.2)
+    assert {o.dtype for o in outputs} == {o.dtype for o in plain}
+    assert near(outputs[:2], plain[:2])
+
+
+@combination("inference mode", "measuring", means="the same as under no_grad, and runs of both kinds may follow")
+def test_inference_mode() -> None:
+    one = model()
+    with torch.inference_mode():
+        assert same(run(one, MEASURING), reference(MEASURING))
+    assert same(run(one, MEASURING), reference(MEASURING))
+
+
+@combination("channels last", "pruning", means="the same verdicts, and outputs within rounding")
+def test_channels_last_and_pruning() -> None:
+    outputs = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        one = tiny_transformer("dit").to(memory_format=memory_format)
+        policy = evolve(PRUNING, cfg=Policy(cfg="fused").cfg)
+        with policy.apply(one, num_inference_steps=STEPS) as cached, torch.no_grad():
+            outputs.append([])
+            for step in range(STEPS):
+                given = inputs("dit", step, STEPS)
+                given["hidden_states"] = given["hidden_states"].to(memory_format=memory_format)
+                outputs[-1].append(one(**given).sample)
+            assert any(unit.outcome == "reused" for s in cached.trace.steps() for unit in s.units)
+    assert near(outputs[0], outputs[1], 1e-4)
+
+
+@combination("VAE tiling", "a pipeline's run", means="the image is that of the same latents, decoded in tiles")
+def test_vae_tiling() -> None:
+    pipe, plain = tiny_pipeline("dit"), tiny_pipeline("dit")
+    plain.vae.enable_tiling()
+    policy = Policy(compute="F1B0", reuse={"threshold": 0})
+    with policy.apply(pipe):
+        pipe.vae.enable_tiling()
+        assert torch.equal(call_pipeline(pipe, 3), call_pipeline(plain, 3))
+    with MEASURING.apply(pipe):
+        assert call_pipeline(pipe, STEPS).isfinite().all()
+
+
+@pytest.mark.parametrize("policy", [REUSING, MEASURING], ids=["reusing", "measuring"])
+@combination(
+    "training",
+    "gradient checkpointing",
+    means="the model runs uncached, with the gradients that it has without a policy",
+    said="no gradient goes through what is reused, so it ran uncached",
+)
+def test_training_with_gradient_checkpointing(policy: Policy) -> None:
+    def gradients(one: Any) -> list[torch.Tensor]:
+        one.train().requires_grad_(True)
+        one.enable_gradient_checkpointing()
+        total = sum(one(**inputs("flux", step, STEPS), return_dict=False)[0].square().mean() for step in range(3))
+        assert isinstance(total, torch.Tensor)
+        total.backward()
+        return [p.grad for p in one.parameters() if p.grad is not None]
+
+    expected, one = gradients(model()), model()
+    with policy.apply(one, num_inference_steps=STEPS) as cached:
+        assert near(gradients(one), expected)
+        assert not cached.trace.steps()
+        one.eval()
+        assert near([call(one, step) for step in range(STEPS)], reference(policy)[0])
+
+
+@combination("gradients", "eval mode", means="outputs are those under no_grad; what is kept holds no graph")
+def test_gradients_in_eval_mode() -> None:
+    one = model().requires_grad_(True)
+    with REUSING.apply(one, num_inference_steps=STEPS) as cached:
+        outputs = []
+        for step in range(STEPS):
+            outputs.append(one(**inputs("flux", step, STEPS), return_dict=False)[0].detach())
+            held = [t for r in cached._session.all_runs() for t in r.tensors()]
+            assert not any(t.requires_grad for t in held)
+    assert near(outputs, reference()[0], 1e-3)  # with gradients, torch takes other kernels
+
+
+@combination("diffusers' own cache", "apply", means="two caches never run on one model",
+             refused="already runs under diffusers' own cache; call its disable_cache() first")  # fmt: skip
+def test_another_cache() -> None:
+    from diffusers import FirstBlockCacheConfig
+
+    one = model()
+    one.enable_cache(FirstBlockCacheConfig(threshold=0.1))
+    REUSING.apply(one)
