@@ -13,12 +13,12 @@ from cachedsl.runtime.observation import Placed
 
 @define(eq=False)
 class Outputs:
-    """Keeps one number for each call: the largest magnitude in what the model returned, not finite where any is not.
+    """Keeps one number for each call: the sum of what the model returned, which is not finite where any of it is not.
 
     It stays on the device until the run is over, so that no step waits for it.
     """
 
-    _largest: list[tuple[str, int, torch.Tensor]] = field(factory=list)
+    _sums: list[tuple[str, int, torch.Tensor]] = field(factory=list)
 
     def note(self, call: Placed, output: Callable[[], torch.Tensor]) -> None:
         """Take note of what a call returned; `output` returns a tensor of any shape."""
@@ -26,21 +26,22 @@ class Outputs:
             value = output().detach()
         except PatternMismatch:  # no tensor in it
             return
-        if value.numel() and (value.is_floating_point() or value.is_complex()):
-            self._largest.append((call.branch, call.step, torch.linalg.vector_norm(value, ord=torch.inf)))
+        if value.is_floating_point():
+            total = value.sum(dtype=torch.promote_types(value.dtype, torch.float32))
+            self._sums.append((call.branch, call.step, total))
 
     def not_finite(self) -> dict[str, tuple[int, ...]]:
         """Return the steps whose output was not finite, in order, by branch; waits for the device."""
-        if not self._largest:
+        if not self._sums:
             return {}
-        device = self._largest[-1][2].device
-        finite = torch.stack([largest.to(device, torch.float32) for _, _, largest in self._largest]).isfinite()
+        device = self._sums[-1][2].device
+        finite = torch.stack([total.isfinite().to(device) for _, _, total in self._sums])
         found: dict[str, list[int]] = {}
-        for (branch, step, _), good in zip(self._largest, finite.tolist(), strict=True):
+        for (branch, step, _), good in zip(self._sums, finite.tolist(), strict=True):
             if not good:
                 found.setdefault(branch, []).append(step)
         return {branch: tuple(steps) for branch, steps in found.items()}
 
     def clear(self) -> None:
         """Forget the loop that is over."""
-        self._largest = []
+        self._sums = []
