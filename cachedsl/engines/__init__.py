@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 
 from cachedsl.engines.base import Engine, EngineRefused, Target
-from cachedsl.engines.ranks import FindRanks, RanksDisagree, ranks_given
+from cachedsl.engines.ranks import FindRanks, RanksDisagree, ranks_given, ranks_of_group
 from cachedsl.language.runtime import Runtime
+from cachedsl.signals import Ranks
 
 
 def engine_of(key: str) -> Engine:
@@ -32,9 +33,11 @@ __all__ = [
     "Engine",
     "EngineRefused",
     "FindRanks",
+    "Ranks",
     "RanksDisagree",
     "Target",
     "engage",
     "engine_of",
     "ranks_given",
+    "ranks_of_group",
 ]

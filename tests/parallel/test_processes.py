@@ -78,7 +78,7 @@ def test_a_group_beside_the_policy_s_own_split_is_refused() -> None:
 def test_a_group_must_be_one() -> None:
     model = flux()
     with pytest.raises(
-        EngineRefused, match=r"expected a torch\.distributed\.ProcessGroup or a cachedsl\.Ranks, got str"
+        EngineRefused, match=r"expected a torch\.distributed\.ProcessGroup or a cachedsl\.engines\.Ranks, got str"
     ):
         policy().apply(model, group="world")
     policy().apply(model).remove()
