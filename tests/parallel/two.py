@@ -235,6 +235,30 @@ def a_model_stays_split_and_is_taken_as_it_is() -> None:
 
 
 @case
+def a_model_that_is_compiled_as_a_whole_stays_in_one_graph_for_each_kind_of_step() -> None:
+    import torch._dynamo.utils as dynamo
+
+    one, given = policy(0.3), run_inputs("flux", STEPS)
+
+    def make() -> Any:
+        return tiny_transformer("flux", blocks=2)
+
+    expected, alone = drive(make(), one, given)
+    model = make()
+    with over(one, ulysses=2).apply(model, num_inference_steps=STEPS) as cached:
+        compiled = torch.compile(model, backend="eager")
+        dynamo.counters.clear()
+        outputs = [compiled(**arguments, return_dict=False)[0] for arguments in given]
+        found = [step.outcome for step in cached.trace.steps()]
+    assert [units[0] for *_, units in outcomes(alone)] == found
+    assert {*found} == {"computed", "reused"}
+    torch.testing.assert_close(outputs, expected, rtol=1e-3, atol=2e-4)
+    assert not dynamo.counters["graph_break"]
+    assert 1 < dynamo.counters["stats"]["unique_graphs"] <= 4
+    assert everywhere(found)[0] == everywhere(found)[1]
+
+
+@case
 def without_accelerators_it_is_refused() -> None:
     """On a machine where nothing stands in for accelerators that it lacks."""
     from diffusers.hooks import tensor_parallel
