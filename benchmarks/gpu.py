@@ -5,8 +5,8 @@
     python -m benchmarks.gpu --tiny --device cpu --parts wall              # whether the script itself works
 
 A Flux of FLUX.1's size (19 and 38 blocks, 24 heads of 128, 4096 + 512 tokens) with random weights in bfloat16. Every
-time is a median and a share of the bare model's step in the same process. The ideal of a reused step is the share of the
-blocks that run: (front + back) / blocks, of both lists.
+time is a median and a share of the bare model's step in the same process. The ideal of a reused step is the share of
+the blocks that run: (front + back) / blocks, of both lists.
 """
 
 from __future__ import annotations

@@ -121,11 +121,11 @@ class Driver:
     def feed(self, event: Event) -> tuple[Action, ...]:
         """Take one event; returns the machine's actions, of which `DropHistory` is already done."""
         self.snapshot, actions = transition(self.plan, self.snapshot, event)
-        if any(isinstance(action, DropHistory) for action in actions):
-            for features in self.features:
-                features.clear()
         for action in actions:
-            if isinstance(action, (ComputeUnit, ReuseUnit)):
+            if isinstance(action, DropHistory):
+                for features in self.features:
+                    features.clear()
+            elif isinstance(action, (ComputeUnit, ReuseUnit)):
                 compare(lambda action=action: self._told(action))  # type: ignore[misc]
         return actions
 

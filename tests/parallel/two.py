@@ -101,7 +101,7 @@ def a_pipeline_with_guidance_gives_what_one_process_gives() -> None:
     one = policy(0.2, cfg=Cfg("auto"))
     results = []
     for each in (one, over(one, ulysses=2, verify=True)):
-        pipe = tiny_pipeline("wan")
+        pipe = tiny_pipeline("wan22")  # of two transformers
         with each.apply(pipe) as cached:
             results.append((call(pipe, STEPS), [(s.step, s.branch, s.outcome) for s in cached.trace.steps()]))
     (expected, alone), (output, steps) = results
@@ -122,7 +122,7 @@ def tensor_parallel_families_do_what_one_process_does() -> None:
     one = policy(0.3)
     for name in TENSOR:
         entry = ENTRIES[name]
-        given = [entry.inputs(step, 5) for step in range(5)]
+        given = [entry.inputs(step, 4) for step in range(4)]
         steps = equals_one(entry.build, one, over(one, tensor=2), given)
         assert any(value is not None for *_, units in steps for *_, value in units), name
 
@@ -157,6 +157,11 @@ def a_group_of_the_caller_decides_together_over_items_of_its_own() -> None:
         _, steps = drive(flux(), one, run_inputs("flux", STEPS, seed=rank), group=group, verify_ranks=True)
         assert all(told == steps for told in everywhere(steps))
         some_of_each(steps)
+    model, given = flux(), run_inputs("flux", STEPS, seed=rank)
+    with one.apply(model, num_inference_steps=STEPS, group=ranks, verify_ranks=True) as cached:
+        for arguments in given:  # which are all that shows the step, and differ
+            model(**arguments)
+        assert everywhere([step.step for step in cached.trace.steps()]) == [[s // 2 for s in range(2 * STEPS)]] * 2
     _, alone = drive(flux(), one, run_inputs("flux", STEPS, seed=rank))
     values = everywhere([value for *_, units in alone for *_, value in units])
     assert values[0] != values[1], "alone they measure different values"
@@ -238,10 +243,10 @@ def a_model_stays_split_and_is_taken_as_it_is() -> None:
 def a_model_that_is_compiled_as_a_whole_stays_in_one_graph_for_each_kind_of_step() -> None:
     import torch._dynamo.utils as dynamo
 
-    one, given = policy(0.3), run_inputs("flux", STEPS)
+    one, given = policy(0.3, span="joined"), run_inputs("flux", STEPS)
 
     def make() -> Any:
-        return tiny_transformer("flux", blocks=2)
+        return tiny_transformer("flux", blocks=1)
 
     expected, alone = drive(make(), one, given)
     model = make()
