@@ -169,20 +169,33 @@ def a_group_of_the_caller_decides_together_over_items_of_its_own() -> None:
 
 @case
 def a_disagreement_is_raised_on_both_and_names_step_stack_and_ranks() -> None:
-    one = policy("always", warmup=Warmup(2 + dist.get_rank()))
-    try:
-        drive(flux(), over(one, ulysses=2, verify=True), run_inputs("flux", STEPS))
-    except RanksDisagree as error:
-        told = everywhere(str(error))
-    else:
-        told = everywhere("")
+    rank, given = dist.get_rank(), run_inputs("flux", STEPS)
+    others = [
+        policy("always", warmup=Warmup(2 + rank)),
+        policy(0.3, warmup=Warmup(2 + rank)),
+        policy((0.3, 0.0001)[rank], compute=Compute(1, 0), prune=Prune()),
+        policy(0.3, signal=Signal(("residual", "block_input")[rank])),
+    ]
+    found = []
+    for one in others:
+        try:
+            drive(flux(), over(one, ulysses=2, verify=True), given)
+        except RanksDisagree as error:
+            found.append(str(error))
+        else:
+            found.append("")
+    told = everywhere(found)
     assert told[0] == told[1], told
-    for words in (
-        "rank 0: transformer.transformer_blocks, step 2: reuses unit 0",
-        "rank 1:",
-        "step 2: computes unit 0",
+    steps = "rank {}: transformer.transformer_blocks, step 2: {}"
+    for error, mine, other in zip(
+        told[0],
+        ("begins as reuse", "begins as open", "reuses unit 0 (below)"),
+        ("begins as compute", "begins as compute", "computes unit 0 (above)"),
+        strict=False,
     ):
-        assert words in told[0], told[0]
+        assert steps.format(0, mine) in error
+        assert steps.format(1, other) in error
+    assert told[0][3] == "", "the sums of both taps are added up, so they decide alike"
 
 
 @case
