@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cachedsl.matching.supported import supported_matrix, supported_pipelines
     from cachedsl.runtime.attach import attached
     from cachedsl.runtime.session import Cached
-    from cachedsl.signals.reduce import Ranks
     from cachedsl.summary import Summary
     from cachedsl.text.finding import CachedslError, PolicyError
     from cachedsl.trace import Trace
@@ -29,7 +28,6 @@ __all__ = [
     "CachedslError",
     "Policy",
     "PolicyError",
-    "Ranks",
     "StackAdapter",
     "Summary",
     "Trace",
@@ -50,7 +48,6 @@ _HOMES = {
     "CachedslError": "cachedsl.text.finding",
     "Policy": "cachedsl.language.policy",
     "PolicyError": "cachedsl.text.finding",
-    "Ranks": "cachedsl.signals.reduce",
     "StackAdapter": "cachedsl.matching.adapter",
     "Summary": "cachedsl.summary",
     "Trace": "cachedsl.trace",

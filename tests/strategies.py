@@ -8,9 +8,10 @@ from attrs import evolve
 from hypothesis import strategies as st
 
 from cachedsl.language import kinds
+from cachedsl.language.by_name import PartsByName
 from cachedsl.language.masks import FORMS, MaskKind, RunsMask
 from cachedsl.language.methods import METHODS
-from cachedsl.language.part import PartOf, PartsByName, keys_of
+from cachedsl.language.part import PartOf, keys_of
 from cachedsl.language.parts import Compute, Dynamic, Predict, Prune, Signal
 from cachedsl.language.policy import Policy, Stacks
 from cachedsl.language.ratios import Ratios, RatiosKind

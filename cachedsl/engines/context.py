@@ -37,6 +37,11 @@ def check(name: str, model: Any, part: Parallel) -> None:
             "enable_parallelism with a `cp_plan` of your own before apply(), and leave it out of the policy; nothing "
             "was changed"
         )
+    if "mesh" not in _fields():
+        raise EngineRefused(
+            f"{label}: diffusers {diffusers.__version__} splits tokens over no mesh of ours; install 0.42 or newer; "
+            "nothing was changed"
+        )
     if part.uneven and min(part.ulysses, part.ring) > 1:
         raise EngineRefused(
             f"{label}: uneven goes with ulysses or with ring, not with {asked} together; nothing was changed"

@@ -70,7 +70,7 @@ def ranks_given(group: Any, verify: bool = False) -> Ranks | None:
         return group
     if not isinstance(group, dist.ProcessGroup):
         raise EngineRefused(
-            f"group: expected a torch.distributed.ProcessGroup or a cachedsl.Ranks, got {type(group).__name__}"
+            f"group: expected a torch.distributed.ProcessGroup or a cachedsl.engines.Ranks, got {type(group).__name__}"
             " (a group that this process is not in is none)"
         )
     return ranks_of_group(group, verify=verify)

@@ -7,10 +7,11 @@ from typing import Any
 
 from attrs import frozen
 
+from cachedsl.language.by_name import PartsByName
 from cachedsl.language.kinds import Key, Schema
 from cachedsl.language.masks import KEYS, MaskKind, key_schema
 from cachedsl.language.methods import METHODS
-from cachedsl.language.part import Part, PartOf, PartsByName, declared_keys
+from cachedsl.language.part import Part, PartOf, declared_keys
 from cachedsl.language.policy import Policy
 from cachedsl.language.taps import TAPS
 

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 from attrs import NOTHING, frozen
 
+from cachedsl.language.by_name import PartsByName
 from cachedsl.language.kinds import Flag, ListOf, Text, Whole, Word, listed_all
-from cachedsl.language.part import Part, PartsByName, key, keys_of, part_of, sets
+from cachedsl.language.part import Part, key, keys_of, part_of, sets
 from cachedsl.language.plugins import Registry
 
 

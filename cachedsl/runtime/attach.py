@@ -52,7 +52,7 @@ def attach(
         adapter: says how the blocks of a model of yours are called, before the bundled adapters are asked; see
             `cachedsl.load_adapter`.
         group: the processes that share each run, where an engine of yours splits the model over them: a
-            `torch.distributed` process group, or a `cachedsl.Ranks` of another library. What diffusers splits is
+            `torch.distributed` process group, or what `cachedsl.engines` makes of one. What diffusers splits is
             known without it.
         verify_ranks: whether the processes that share a run compare every verdict, and raise on all of them where
             they differ; each waits for the others then.

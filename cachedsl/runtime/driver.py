@@ -9,7 +9,16 @@ import torch
 from attrs import evolve
 
 from cachedsl.language.parts import ClockName
-from cachedsl.machine.events import Action, ComputeUnit, DropHistory, Event, ReuseUnit, RunStarted
+from cachedsl.machine.events import (
+    Action,
+    ComputeUnit,
+    DropHistory,
+    Event,
+    Measure,
+    ReuseUnit,
+    RunStarted,
+    StepStarted,
+)
 from cachedsl.machine.snapshot import Snapshot, initial
 from cachedsl.machine.transition import transition
 from cachedsl.plan.ir import PredictPlan, StackPlan, Unit
@@ -123,19 +132,19 @@ class Driver:
     def feed(self, event: Event) -> tuple[Action, ...]:
         """Take one event; returns the machine's actions, of which `DropHistory` is already done."""
         self.snapshot, actions = transition(self.plan, self.snapshot, event)
-        if any(isinstance(action, DropHistory) for action in actions):
-            for features in self.features:
-                features.clear()
         for action in actions:
-            if isinstance(action, (ComputeUnit, ReuseUnit)):
-                compare(lambda action=action: self._told(action))  # type: ignore[misc]
+            if isinstance(action, DropHistory):
+                for features in self.features:
+                    features.clear()
+            elif isinstance(action, (ComputeUnit, ReuseUnit, Measure)):
+                compare(lambda action=action: self._told(_verdict(action)))  # type: ignore[misc]
+        if isinstance(event, StepStarted):
+            compare(lambda: self._told(f"begins as {self.snapshot.verdict}"))
         return actions
 
-    def _told(self, action: ComputeUnit | ReuseUnit) -> str:
-        """Say what became of a unit, for other ranks to compare."""
-        verdict = "reuses" if isinstance(action, ReuseUnit) else "computes"
-        where = f"{self.plan.transformer}.{self.plan.name}"
-        return f"{where}, step {self.snapshot.run_index}: {verdict} unit {action.unit} ({action.reason})"
+    def _told(self, what: str) -> str:
+        """Say what this machine has come to, for other ranks to compare."""
+        return f"{self.plan.transformer}.{self.plan.name}, step {self.snapshot.run_index}: {what}"
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take back what was told since `snapshot`, which turned out not to happen; what is held stays as it is."""
@@ -148,3 +157,9 @@ class Driver:
 
 def _units_by_block(plan: StackPlan) -> dict[int, Unit]:
     return {index: unit for unit in plan.units for index in range(unit.start, unit.stop)}
+
+
+def _verdict(action: ComputeUnit | ReuseUnit | Measure) -> str:
+    if isinstance(action, Measure):
+        return f"measures unit {action.unit}"
+    return f"{'reuses' if isinstance(action, ReuseUnit) else 'computes'} unit {action.unit} ({action.reason})"

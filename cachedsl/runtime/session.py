@@ -13,6 +13,7 @@ import torch
 from attrs import define, evolve, field
 from torch import nn
 
+from cachedsl.engines import check_runtime
 from cachedsl.language.policy import Policy
 from cachedsl.lower.compile import check_fit, compile_policy
 from cachedsl.matching.adapter import UnsupportedModel
@@ -124,9 +125,11 @@ class Session:
 
         Raises:
             PolicyError: it does not fit the model; nothing is changed.
+            EngineRefused: its `runtime` asks for what was not done when the first policy was applied.
             ConcurrentRun: a run is going on; it is not disturbed.
         """
         check_fit(policy, self.shape)
+        check_runtime(self.policy, policy)
         self.end_open_run()
         if self._active is not None:
             raise ConcurrentRun(f"{self.label}: another policy cannot take over in the middle of a run")

@@ -30,14 +30,14 @@ _SLOTS = ("_cachedsl_block", "_cachedsl_site")
 
 @functools.lru_cache(maxsize=1024)
 def _twin_class(block_class: Any, role: Role) -> Any:
-    def answer(site: Any, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        arrive = site.arrive
-        if arrive is None:
-            return role(site, run, args, kwargs)
-        return role(site, arrive.past(run), *arrive(args, kwargs))
+    def arrived(site: Any, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        return role(site, site.arrive.past(run), *site.arrive(args, kwargs))
 
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
-        return answer(self._cachedsl_site, self._cachedsl_block, args, kwargs)
+        site = self._cachedsl_site
+        if site.arrive is None:
+            return role(site, self._cachedsl_block, args, kwargs)
+        return arrived(site, self._cachedsl_block, args, kwargs)
 
     def forward(self: Any) -> Any:
         """Return what a loop that calls `forward` calls: it runs the block without its hooks."""
@@ -45,7 +45,7 @@ def _twin_class(block_class: Any, role: Role) -> Any:
 
         @functools.wraps(bare)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return answer(site, bare, args, kwargs)
+            return (role if site.arrive is None else arrived)(site, bare, args, kwargs)
 
         return call
 

@@ -100,7 +100,7 @@ IN_PYTHON: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: family("mine", {"A": ONE}),
-        "Adapter.transformers.A: expected a mapping of cfg, stacks, pipelines, input, got `StackAdapter(",
+        "Adapter.transformers.A: expected a mapping of cfg, stacks, pipelines, input, tensor, got `StackAdapter(",
     ),
     (
         lambda: family("mine", {Path: transformer("fused", {"b": ONE})}),
@@ -283,7 +283,7 @@ IN_YAML: dict[str, tuple[str, list[str]]] = {
     "broken": (
         "family: mine\ntransformers: {A: [\n",
         [
-            f"a.yaml:2:19: {BAD}: transformers.A: expected a mapping of cfg, stacks, pipelines, input, got an empty list",
+            f"a.yaml:2:19: {BAD}: transformers.A: expected a mapping of cfg, stacks, pipelines, input, tensor, got an empty list",
             "a.yaml:3:1: error[syntax]: not valid YAML: while parsing a flow node, expected the node content, but found "
             "'<stream end>'",
         ],

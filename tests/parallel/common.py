@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
@@ -74,16 +75,21 @@ def random_policy(draw: random.Random) -> Policy:
     return policy(threshold, signal=signal, compute=compute, **more)
 
 
-def random_case(seed: int, size: int) -> list[Any]:
-    """One random run, of any number of tokens, over `size` processes and on one."""
+def random_run(seed: int, size: int) -> tuple[Callable[[], Any], Policy, Policy, list[dict[str, Any]]]:
+    """Return a model, a policy, the same over `size` processes, and the inputs of a run of any number of tokens."""
     draw = random.Random(seed)
     one, tokens, text = random_policy(draw), draw.randint(9, 16), draw.randint(4, 6)
     if one.reuse.signal.tap == "filtered_latent":
-        tokens = 16
-    blocks = draw.randint(4, 5)
-    given = run_inputs("flux", STEPS, seed, tokens, text)
+        tokens = 16  # which it puts on a grid
+    blocks, verify = draw.randint(4, 5), draw.random() < 0.5
 
     def make() -> Any:
         return tiny_transformer("flux", seed=seed, blocks=blocks, num_attention_heads=size, attention_head_dim=16)
 
-    return equals_one(make, one, over(one, ulysses=size, uneven=True), given)
+    split = over(one, ulysses=size, uneven=True, verify=verify)
+    return make, one, split, run_inputs("flux", STEPS, seed, tokens, text)
+
+
+def random_case(seed: int, size: int) -> list[Any]:
+    """Assert that a random run over `size` processes does what one does."""
+    return equals_one(*random_run(seed, size))

@@ -75,10 +75,19 @@ def test_a_group_beside_the_policy_s_own_split_is_refused() -> None:
         over(policy(), ulysses=2).apply(flux(), group=Ranks(lambda parts: parts))
 
 
+def test_a_policy_that_takes_over_asks_for_no_other_models() -> None:
+    asked = r"asks for runtime\.parallel as policy 'policy' does not"
+    with policy().apply(flux()) as cached:
+        with pytest.raises(EngineRefused, match=asked), cached.using(over(policy(), ulysses=2)):
+            pass
+        with cached.using(policy(0.5)):
+            assert cached.policy == policy(0.5)
+
+
 def test_a_group_must_be_one() -> None:
     model = flux()
     with pytest.raises(
-        EngineRefused, match=r"expected a torch\.distributed\.ProcessGroup or a cachedsl\.Ranks, got str"
+        EngineRefused, match=r"expected a torch\.distributed\.ProcessGroup or a cachedsl\.engines\.Ranks, got str"
     ):
         policy().apply(model, group="world")
     policy().apply(model).remove()

@@ -101,7 +101,7 @@ def a_pipeline_with_guidance_gives_what_one_process_gives() -> None:
     one = policy(0.2, cfg=Cfg("auto"))
     results = []
     for each in (one, over(one, ulysses=2, verify=True)):
-        pipe = tiny_pipeline("wan")
+        pipe = tiny_pipeline("wan22")  # of two transformers
         with each.apply(pipe) as cached:
             results.append((call(pipe, STEPS), [(s.step, s.branch, s.outcome) for s in cached.trace.steps()]))
     (expected, alone), (output, steps) = results
@@ -122,7 +122,7 @@ def tensor_parallel_families_do_what_one_process_does() -> None:
     one = policy(0.3)
     for name in TENSOR:
         entry = ENTRIES[name]
-        given = [entry.inputs(step, 5) for step in range(5)]
+        given = [entry.inputs(step, 4) for step in range(4)]
         steps = equals_one(entry.build, one, over(one, tensor=2), given)
         assert any(value is not None for *_, units in steps for *_, value in units), name
 
@@ -157,6 +157,11 @@ def a_group_of_the_caller_decides_together_over_items_of_its_own() -> None:
         _, steps = drive(flux(), one, run_inputs("flux", STEPS, seed=rank), group=group, verify_ranks=True)
         assert all(told == steps for told in everywhere(steps))
         some_of_each(steps)
+    model, given = flux(), run_inputs("flux", STEPS, seed=rank)
+    with one.apply(model, num_inference_steps=STEPS, group=ranks, verify_ranks=True) as cached:
+        for arguments in given:  # which are all that shows the step, and differ
+            model(**arguments)
+        assert everywhere([step.step for step in cached.trace.steps()]) == [[s // 2 for s in range(2 * STEPS)]] * 2
     _, alone = drive(flux(), one, run_inputs("flux", STEPS, seed=rank))
     values = everywhere([value for *_, units in alone for *_, value in units])
     assert values[0] != values[1], "alone they measure different values"
@@ -164,20 +169,33 @@ def a_group_of_the_caller_decides_together_over_items_of_its_own() -> None:
 
 @case
 def a_disagreement_is_raised_on_both_and_names_step_stack_and_ranks() -> None:
-    one = policy("always", warmup=Warmup(2 + dist.get_rank()))
-    try:
-        drive(flux(), over(one, ulysses=2, verify=True), run_inputs("flux", STEPS))
-    except RanksDisagree as error:
-        told = everywhere(str(error))
-    else:
-        told = everywhere("")
+    rank, given = dist.get_rank(), run_inputs("flux", STEPS)
+    others = [
+        policy("always", warmup=Warmup(2 + rank)),
+        policy(0.3, warmup=Warmup(2 + rank)),
+        policy((0.3, 0.0001)[rank], compute=Compute(1, 0), prune=Prune()),
+        policy(0.3, signal=Signal(("residual", "block_input")[rank])),
+    ]
+    found = []
+    for one in others:
+        try:
+            drive(flux(), over(one, ulysses=2, verify=True), given)
+        except RanksDisagree as error:
+            found.append(str(error))
+        else:
+            found.append("")
+    told = everywhere(found)
     assert told[0] == told[1], told
-    for words in (
-        "rank 0: transformer.transformer_blocks, step 2: reuses unit 0",
-        "rank 1:",
-        "step 2: computes unit 0",
+    steps = "rank {}: transformer.transformer_blocks, step 2: {}"
+    for error, mine, other in zip(
+        told[0],
+        ("begins as reuse", "begins as open", "reuses unit 0 (below)"),
+        ("begins as compute", "begins as compute", "computes unit 0 (above)"),
+        strict=False,
     ):
-        assert words in told[0], told[0]
+        assert steps.format(0, mine) in error
+        assert steps.format(1, other) in error
+    assert told[0][3] == "", "the sums of both taps are added up, so they decide alike"
 
 
 @case
@@ -232,6 +250,30 @@ def a_model_stays_split_and_is_taken_as_it_is() -> None:
     torch.testing.assert_close(
         bare, [flux()(**arguments, return_dict=False)[0] for arguments in given], rtol=1e-3, atol=2e-4
     )
+
+
+@case
+def a_model_that_is_compiled_as_a_whole_stays_in_one_graph_for_each_kind_of_step() -> None:
+    import torch._dynamo.utils as dynamo
+
+    one, given = policy(0.3, span="joined"), run_inputs("flux", STEPS)
+
+    def make() -> Any:
+        return tiny_transformer("flux", blocks=1)
+
+    expected, alone = drive(make(), one, given)
+    model = make()
+    with over(one, ulysses=2).apply(model, num_inference_steps=STEPS) as cached:
+        compiled = torch.compile(model, backend="eager")
+        dynamo.counters.clear()
+        outputs = [compiled(**arguments, return_dict=False)[0] for arguments in given]
+        found = [step.outcome for step in cached.trace.steps()]
+    assert [units[0] for *_, units in outcomes(alone)] == found
+    assert {*found} == {"computed", "reused"}
+    torch.testing.assert_close(outputs, expected, rtol=1e-3, atol=2e-4)
+    assert not dynamo.counters["graph_break"]
+    assert 1 < dynamo.counters["stats"]["unique_graphs"] <= 4
+    assert everywhere(found)[0] == everywhere(found)[1]
 
 
 @case
