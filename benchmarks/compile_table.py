@@ -65,17 +65,17 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# Compiled as a whole",
         "",
-        "`torch.compile(model, fullgraph=True)` of transformer classes in the tests, tiny, and of other ways to call them:",
-        "dynamo with a backend that runs what it is given, five steps, called as pipelines do (`return_dict=False`). A",
-        "class is *whole* where all of it is in graphs, without a break, and gives what it gives uncompiled.",
+        "`torch.compile(model, fullgraph=True)` of transformer classes in the tests, tiny, and of other ways to call",
+        "them: dynamo with a backend that runs what it is given, five steps, called as pipelines do. A class is",
+        "*whole* where all of it is in graphs, without a break, and gives what it gives uncompiled.",
         "",
         f"Measured: {len(classes)} of {len(ENTRIES)}. {len(compiles)} of them are whole without a policy. Of these,",
-        f"{counts['static']} are whole under a static policy (F1B0, two of five steps reused), and {counts['measuring']}",
-        "under one that measures at its front block. The numbers are graphs: one without a policy, one for each kind of",
-        "step under one, and more where block lists decide apart.",
+        f"{counts['static']} are whole under a static policy (F1B0, two of five steps reused), and",
+        f"{counts['measuring']} under one that measures at its front block. The numbers are graphs: one without a",
+        "policy, one for each kind of step under one, and more where block lists decide apart.",
         "",
-        f"Python {where['python']}, torch {where['torch']}, diffusers {where['diffusers']}; {where['machine']}. Written",
-        "by `benchmarks/compile_table.py`.",
+        f"Python {where['python']}, torch {where['torch']}, diffusers {where['diffusers']}; {where['machine']}.",
+        "Written by `benchmarks/compile_table.py`.",
         "",
         "| family | class | bare | static | measuring |",
         "|---|---|---|---|---|",
@@ -151,9 +151,10 @@ def main() -> None:
         number, of = map(int, asked.part.split("/"))
         names = names[number - 1 :: of]
     path = file_of(asked.part)
+    known = load(file_of("")).get("classes", {})
     measured = load(path).get("classes", {})
     for name in names:
-        if name not in measured or asked.names:
+        if asked.names or (name not in measured and name not in known):
             measured[name] = measure(name)
             save(path, measured)
             print(name, *(cell(one) for one in measured[name].values()), flush=True)
