@@ -78,6 +78,7 @@ class Gate:
     _reducing: dict[int, AbstractContextManager[None]] = field(factory=dict)
     _lock: Any = field(factory=threading.RLock)
     _room: Any = None
+    _given: list[tuple[Any, Any]] = field(factory=list)
 
     @_skipped  # type: ignore[untyped-decorator]
     def inside(self) -> bool:
@@ -150,8 +151,9 @@ class Gate:
             self.keeper.end(output)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def traceable(self) -> bool:
+    def traceable(self, arguments: object) -> bool:
         traced = self.keeper.traceable()
+        self._given = list(_containers(arguments)) if traced else []
         config: Any = torch._dynamo.config
         if traced and config.recompile_limit < _GRAPHS:  # for this call of this thread, as long as it lasts
             self._room = config.patch(recompile_limit=_GRAPHS)
@@ -176,7 +178,15 @@ class Gate:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def end(self, output: Any, compiled: bool) -> bool:
-        return not compiled or self.keeper.end(output)
+        if not compiled or self.keeper.end(output):
+            return True
+        for (
+            container,
+            held,
+        ) in self._given:  # HunyuanDiT pops the residuals of a ControlNet off the list that it is given
+            container.clear()
+            container.update(held) if isinstance(container, dict) else container.extend(held)
+        return False
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def leave(self, compiled: bool) -> None:
@@ -188,7 +198,7 @@ class Gate:
             added_up.__exit__(None, None, None)
         self._exit()
         if compiled:
-            room, self._room = self._room, None
+            room, self._room, self._given = self._room, None, []
             if room is not None:
                 room.__exit__(None, None, None)
             self._lock.release()
@@ -201,6 +211,14 @@ def _is_compiled(module: nn.Module) -> bool:
         return True
     callback = getattr(_EVAL_FRAME, "get_eval_frame_callback", None)
     return callback is not None and callback() not in (None, False)
+
+
+def _containers(value: object) -> Iterator[tuple[Any, Any]]:
+    """Yield the lists and dictionaries among arguments, each with a copy, for a forward that must run once more."""
+    if isinstance(value, (list, dict)):
+        yield value, value.copy()
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ():
+        yield from _containers(part)
 
 
 def _tell_missing() -> None:
@@ -244,7 +262,7 @@ def _methods(base: Any) -> dict[str, Any]:
             try:
                 if not cached:
                     return original(self, *args, **kwargs)
-                traced = not compiled or gate.traceable()
+                traced = not compiled or gate.traceable((args, kwargs))
                 while True:
                     gate.expect(outer and traced)
                     try:

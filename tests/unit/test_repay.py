@@ -118,3 +118,18 @@ def test_a_copy_beyond_the_horizon_counts_in_the_debt() -> None:
     predictor.update(parabola(c, 5.0), 5.0)
     debt = sum(parabola(c, 2.0) - parabola(c, t) for t in (3.0, 4.0))
     assert torch.allclose(parabola(c, 5.0) - predictor.predict(clock[6]), debt, atol=1e-5)
+
+
+@given(coefficients, st.lists(st.booleans(), min_size=1, max_size=8), st.sampled_from(["copy", "taylor", "foca"]))
+def test_a_step_that_was_predicted_on_trial_and_computed_after_all_leaves_no_trace(
+    c: list[float], fresh: list[bool], method: Any
+) -> None:
+    plain, tried = (build_predictor(Predict(method, 1, repay=0.5)) for _ in range(2))
+    for t, computed in enumerate([True, True, True, *fresh, False]):
+        if t:
+            tried.predict(float(t))
+        if computed:
+            plain.update(parabola(c, t), float(t))
+            tried.update(parabola(c, t), float(t))
+        else:
+            assert torch.equal(plain.predict(float(t)), tried.predict(float(t)))

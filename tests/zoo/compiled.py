@@ -5,7 +5,9 @@ Dynamo with a backend that runs what it is given: what is asked is what can be t
 
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,8 +41,8 @@ class Result:
     Attributes:
         graphs: how many there are in the end.
         breaks: how many, in the whole run.
-        error: the first line of what dynamo says where it refuses; empty where it does not.
-        warned: what cachedsl says in the course of it.
+        error: what dynamo says where it refuses, and the line of the model that it refuses; empty where it does not.
+        warned: what cachedsl says of it being compiled.
         off: the largest difference from the model that is not compiled, relative to its largest output.
         same: whether the same steps were computed and reused.
     """
@@ -59,11 +61,13 @@ class Result:
 
 
 def run(entry: Entry, model: nn.Module, call: Any) -> Outputs:
-    outputs = []
+    """Call a model as its pipeline does, at every step."""
+    outputs, known = [], inspect.signature(model.forward).parameters
+    plain = {"return_dict": False} if "return_dict" in known else {}
     with torch.no_grad():
         for step in range(STEPS):
             entry.prepare(model)
-            outputs.append([tensor.clone() for tensor in tensors(call(**entry.inputs(step, STEPS)))])
+            outputs.append([tensor.clone() for tensor in tensors(call(**{**entry.inputs(step, STEPS), **plain}))])
     return outputs
 
 
@@ -108,10 +112,10 @@ def _compiled(
                     steps = _steps(cached)
                 same = steps == policy[1]
         except Exception as failure:  # dynamo's errors are of many kinds
-            error = f"{type(failure).__name__}: {_first_line(failure)}"
+            error = f"{type(failure).__name__}: {_said(failure)}"
     breaks = sum(torch._dynamo.utils.counters["graph_break"].values())
     torch._dynamo.reset()
-    return Result(graphs, breaks, error, tuple(warned), _off(got, expected), same)
+    return Result(graphs, breaks, error, tuple(one for one in warned if "compiled" in one), _off(got, expected), same)
 
 
 def _steps(cached: Any) -> Steps:
@@ -126,9 +130,15 @@ def _off(got: Outputs, expected: Outputs) -> float:
     return worst
 
 
-def _first_line(failure: BaseException) -> str:
-    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
-    return lines[0] if lines else ""
+_FRAME = re.compile(r'File "[^"]*?/(diffusers/[^"]+)", line \d+, in (\w+)\n\s*(.+)')
+
+
+def _said(failure: BaseException) -> str:
+    """Return the first line of what dynamo says, and the innermost line of diffusers that it says it of."""
+    text = str(failure)
+    first, frames = text.strip().partition("\n")[0], _FRAME.findall(text)
+    where = f", at {frames[-1][2].strip()} ({frames[-1][0]}, {frames[-1][1]})" if frames else ""
+    return first.rstrip(". ") + where
 
 
 @contextmanager
