@@ -39,8 +39,7 @@ def reach() -> Reach:
 def text(reach: Reach) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cachedsl.machine.transition.first", reach.first)
-        text = made.make()
-    return text
+        return made.make()
 
 
 @pytest.fixture(scope="module")
