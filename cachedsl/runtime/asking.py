@@ -127,7 +127,7 @@ class Asking:
             return self._stand_in(self._in, index, block, args, kwargs)
         return self._run(index, block, run, args, kwargs)
 
-    def end(self, run: int, branch: str, passage: int) -> StepRecord:
+    def end(self, run: int, branch: str, passage: int, loop: int) -> StepRecord:
         """End the step and return what became of it; `passage` counts how often the list was entered before.
 
         Raises:
@@ -143,6 +143,7 @@ class Asking:
             branch=branch,
             step=self._at.step,
             passage=passage,
+            loop=loop,
             blocks_run=len(self._ran),
         )
         if self._observing and self._middle is not None:

@@ -41,10 +41,14 @@ class Views:
     signature: object = None
     again: bool = False
     _made: list[tuple[tuple[Any, ...], Chain]] = field(factory=list)
+    _keeps: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._keeps = any(port.keeps for port in self.ports)
 
     def can_view(self, driver: Driver) -> bool:
         """Whether the chain can be a view at all: one middle, entered once, whose blocks keep nothing each."""
-        return driver.is_span and not self.again and not any(port.keeps for port in self.ports)
+        return driver.is_span and not self.again and not self._keeps
 
     def step(
         self,

@@ -11,7 +11,15 @@ from cachedsl.trace import StepRecord, UnitRecord
 
 
 def step_record(
-    plan: StackPlan, units: Sequence[UnitRecord], *, run: int, branch: str, step: int, passage: int, blocks_run: int
+    plan: StackPlan,
+    units: Sequence[UnitRecord],
+    *,
+    run: int,
+    branch: str,
+    step: int,
+    passage: int,
+    loop: int,
+    blocks_run: int,
 ) -> StepRecord:
     """Return what became of a step; `passage` counts how often the list was entered before in this forward."""
     middle = [u for u in units if plan.units[u.unit].kind != "back"]
@@ -29,6 +37,7 @@ def step_record(
         blocks_run=blocks_run,
         blocks=plan.shape.blocks,
         units=tuple(units),
+        loop=loop,
     )
 
 

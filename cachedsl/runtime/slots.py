@@ -44,6 +44,8 @@ class StackSlot:
         self._views: dict[tuple[str, ...], Views] = {}
         self._asked: dict[int, Any] = {}
         self._chain: list[StackSlot] = [self]
+        self._views_now: Views | None = None
+        self._plan: Plan | None = None
         self._offset = 0
         self._pass = 0
         self._last = -1
@@ -55,17 +57,21 @@ class StackSlot:
     @property
     def views(self) -> Views:
         """Of the chain that the list is the head of."""
-        key = tuple([slot.path for slot in self._chain])
-        if key not in self._views:
-            self._views[key] = Views(tuple(port for slot in self._chain for port in slot.ports))
-        return self._views[key]
+        if self._views_now is None:
+            key = tuple([slot.path for slot in self._chain])
+            if key not in self._views:
+                self._views[key] = Views(tuple(port for slot in self._chain for port in slot.ports))
+            self._views_now = self._views[key]
+        return self._views_now
 
     def begin(self, plan: Plan) -> Step | None:
         """Find the chain that the list is in, and start the first pass of this forward if it is its head."""
-        shape = plan.stack(self.executor.component, self.path).shape
-        paths = [path for path, _ in shape.members]
-        self._chain = [self.executor.slot(path) for path in paths]
-        self._offset = sum(count for _, count in shape.members[: paths.index(self.path)])
+        if plan is not self._plan:
+            shape = plan.stack(self.executor.component, self.path).shape
+            paths = [path for path, _ in shape.members]
+            self._chain = [self.executor.slot(path) for path in paths]
+            self._offset = sum(count for _, count in shape.members[: paths.index(self.path)])
+            self._views_now, self._plan = None, plan
         self.step, self._pass, self._last = None, 0, -1
         if self.head is self:
             self.step = self.executor.start_step(self, 0)

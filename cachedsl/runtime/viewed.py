@@ -213,7 +213,7 @@ class Viewed:
         assert span.front_entry is not None, "the checks have seen that there is a front block"
         return (span.front_exit - span.front_entry).detach()
 
-    def end(self, run: int, branch: str, passage: int) -> StepRecord:
+    def end(self, run: int, branch: str, passage: int, loop: int) -> StepRecord:
         """End the step and return what became of it.
 
         Raises:
@@ -235,6 +235,7 @@ class Viewed:
             branch=branch,
             step=self._at.step,
             passage=passage,
+            loop=loop,
             blocks_run=self._extra + blocks,
         )
 
