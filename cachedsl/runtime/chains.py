@@ -57,6 +57,7 @@ def build(
         site.modulation = modulation if index == 0 else None
         if index < path.first or index > path.last or ports[index].traits.form is None:
             site.strays = functools.partial(_stray, chain_label(ports), unit, path.last)
+        site.passes = site.strays is None and not site.ends
         chain.sites[index] = site
         role = early if index < path.first else enter if index == path.first else go_on
         items[index] = twin(blocks[index], role, site)
@@ -75,9 +76,10 @@ def _site(span: Span, ports: Ports, blocks: Sequence[nn.Module], index: int, sta
     inputs, outputs = port.declared.pattern.inputs, port.declared.pattern.outputs
     returned: tuple[Stream, ...] = () if index == 0 else ports[index - 1].declared.pattern.outputs
     arguments, streams = port.arguments(blocks[index]), _places(outputs, STREAMS)
+    dtypes = (None,) * len(outputs) if form is None else form.dtypes
     routes = [
-        (*(arguments[at] if at >= 0 else ("", -1)), stream)
-        for at, stream in zip(_places(outputs, inputs), streams, strict=True)
+        (*(arguments[at] if at >= 0 else ("", -1)), stream, dtype)
+        for at, stream, dtype in zip(_places(outputs, inputs), streams, dtypes, strict=True)
     ]
     return Site(
         span,
@@ -91,7 +93,7 @@ def _site(span: Span, ports: Ports, blocks: Sequence[nn.Module], index: int, sta
         _places(outputs, ports[start].declared.pattern.inputs),
         port.applies_between,
         form is not None and form.is_tuple,
-        (None,) * len(outputs) if form is None else form.dtypes,
+        dtypes,
     )
 
 

@@ -107,8 +107,9 @@ def decide(steps: Sequence[Viewed], inside: bool) -> None:
         sums = step.before_call()
         if sums is not None:
             asked.append((step, sums))
-    for (step, _), value in zip(asked, read([sums for _, sums in asked]), strict=True):
-        step.measured(value)
+    if asked:
+        for (step, _), value in zip(asked, read([sums for _, sums in asked]), strict=True):
+            step.measured(value)
     for step in steps:
         step.prepare(inside)
 

@@ -55,7 +55,14 @@ class UnitFeatures:
 
     def shape_changed(self, entry: Streams) -> bool:
         """Tell whether any stream enters with another shape than at the last anchor; False without one."""
-        return bool(self.shapes) and self.shapes != _shapes(entry)
+        if not self.shapes:
+            return False
+        if len(self.shapes) != len(entry):
+            return True
+        for stream, tensor in entry.items():
+            if self.shapes.get(stream) != (None if tensor is None else tensor.shape):
+                return True
+        return False
 
     def store(
         self, at: Position, entry: Streams, exit: Streams, probe: torch.Tensor | None = None, exit_index: int = -1

@@ -191,7 +191,7 @@ class PlaceState(NamedTuple):
         counts: on how many steps each branch was called.
         before: the branches of the step before this one.
         direction: the sign of the timestep's change.
-        index: what the pipeline or its scheduler showed last.
+        shown: the index that the pipeline or its scheduler showed last.
         base: the index of step 0, None until one was shown.
         schedule: the number of the table of timesteps.
         standing: the scheduler turned out to stand still while steps go by.
@@ -212,7 +212,7 @@ class PlaceState(NamedTuple):
     counts: Mapping[str, int] = MappingProxyType({})
     before: frozenset[str] = frozenset()
     direction: float = 0.0
-    index: int | None = None
+    shown: int | None = None
     base: int | None = None
     schedule: int | None = None
     standing: bool = False

@@ -121,9 +121,9 @@ def _shown(state: PlaceState, call: Observation) -> PlaceState:
     """Take note of the index that the pipeline or its scheduler shows; the first one tells which is step 0."""
     index, schedule = call.index, call.schedule
     if index is None or state.base is not None:
-        return state if index == state.index else state._replace(index=index)
+        return state if index == state.shown else state._replace(shown=index)
     if call.context is not None and call.context.step_index is not None:
-        return state._replace(index=index, base=0)
+        return state._replace(shown=index, base=0)
     assert schedule is not None
     if schedule.begin_index is not None:
         base = schedule.begin_index
@@ -136,7 +136,7 @@ def _shown(state: PlaceState, call: Observation) -> PlaceState:
         told = state.rules.steps
         steps = schedule.length - base if told is None else told
         state = state._replace(offset=base, num_steps=steps, full=max(schedule.length, base + steps))
-    return state._replace(index=index, base=base)
+    return state._replace(shown=index, base=base)
 
 
 def _is_another_loop(state: PlaceState, call: Observation) -> bool:
@@ -146,7 +146,7 @@ def _is_another_loop(state: PlaceState, call: Observation) -> bool:
     index = call.index or 0
     number = None if call.schedule is None else call.schedule.number
     exchanged = number is not None and state.schedule is not None and number != state.schedule
-    if index < (state.index or 0) or (exchanged and index == 0):
+    if index < (state.shown or 0) or (exchanged and index == 0):
         return True
     if not state.standing or state.rules.steps is not None:
         return False

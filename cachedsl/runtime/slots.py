@@ -83,11 +83,13 @@ class StackSlot:
 
     def hand_out(self) -> None:
         """Let the list hand out what the step of its chain has chosen."""
-        step, blocks = self.head.step, list(self.blocks._modules.values())
+        step, count = self.head.step, len(self.blocks._modules)
         if isinstance(step, Asking):
-            items = [self._twin(index, block) for index, block in enumerate(blocks)]
+            items = [self._twin(index, block) for index, block in enumerate(self.blocks._modules.values())]
         elif step is not None and step.chain is not None:
-            items = step.chain.items[self._offset : self._offset + len(blocks)]
+            items = step.chain.items
+            if len(items) != count:
+                items = items[self._offset : self._offset + count]
         else:
             return
         twins.hand_out(self.blocks, twins.View(items))

@@ -77,13 +77,16 @@ class Span:
     def clear(self) -> None:
         """Let go of every tensor, and of what was prepared."""
         self.forget()
-        self.predicted, self.values, self.meter, self.reach, self.reuse = (), (), None, None, False
+        self.predicted = self.values = ()
+        self.meter = self.reach = None
+        self.reuse = False
 
     def forget(self) -> None:
         """Forget what the last call noted."""
-        self.entry, self.versions, self.left, self.work, self.changes = (), (), (), (), ()
+        self.entry = self.left = self.work = self.changes = ()
+        self.versions = self.front_version = ()
         self.front_entry = self.front_exit = self.modulated = self.now = None
-        self.last, self.ran, self.front_version = -1, 0, ()
+        self.last, self.ran = -1, 0
         self.stood = self.written = self.front_written = False
 
 
@@ -97,7 +100,7 @@ class Site:
         arguments: name and position of the argument that carries each input stream.
         hidden: the place of `hidden` among the outputs.
         routes: of each output stream, name and position of the argument that it comes by, the latter -1 where it
-            comes by none, and its place in `STREAMS`.
+            comes by none, its place in `STREAMS`, and its dtype.
         sources: of each output stream, its place among the inputs, or -1.
         streams: of each output stream, its place in `STREAMS`.
         before: of each input stream, its place among the outputs of the block before, or -1.
@@ -109,12 +112,13 @@ class Site:
         copies_front: whether front blocks write into what enters the first of them.
         modulation: how its modulated input is had, where that is compared.
         strays: called where the block is reached on a reused step, and was not on the computed one.
+        passes: whether on a reused step it hands on what it takes.
     """
 
     span: Span
     index: int
     arguments: tuple[tuple[str, int], ...]
-    routes: tuple[tuple[str, int, int], ...]
+    routes: tuple[tuple[str, int, int, torch.dtype | None], ...]
     hidden: int
     sources: tuple[int, ...]
     streams: tuple[int, ...]
@@ -127,6 +131,7 @@ class Site:
     copies_front: bool = False
     modulation: Modulation | None = None
     strays: Callable[[int], None] | None = None
+    passes: bool = False
 
 
 def _take(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Parts:
@@ -180,8 +185,7 @@ def go_on(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """Answer a later block of a unit."""
     span = site.span
     if span.reuse:
-        plain = site.strays is None and not site.ends
-        return _hand_on(site, args, kwargs) if plain else _reused(site, _take(site, args, kwargs))
+        return _hand_on(site, args, kwargs) if site.passes else _reused(site, _take(site, args, kwargs))
     if span.last >= 0 and site.applies:
         _note_work(site, _take(site, args, kwargs))
     return _ran(site, run(*args, **kwargs))
@@ -190,11 +194,11 @@ def go_on(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 def _hand_on(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return what a block takes in its own form: what most blocks of a reused unit do, so it is short."""
     parts = []
-    for (name, place, stream), dtype in zip(site.routes, site.dtypes, strict=True):
+    for name, place, stream, dtype in site.routes:
         if place < 0:
             part = site.span.values[stream]
         else:
-            part = kwargs[name] if name in kwargs else args[place] if place < len(args) else None
+            part = args[place] if place < len(args) else kwargs.get(name)
         if part is not None and part.dtype is not dtype:
             part = None if dtype is None else part.to(dtype)
         parts.append(part)
