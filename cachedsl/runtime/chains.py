@@ -15,7 +15,7 @@ from cachedsl.runtime.asking import other_blocks
 from cachedsl.runtime.ports import Ports, chain_label
 from cachedsl.runtime.traits import UnitPath
 from cachedsl.runtime.twins import twin
-from cachedsl.runtime.views import STREAMS, Site, Span, early, enter, front, front_end, go_on
+from cachedsl.runtime.views import STREAMS, Site, Span, answer_later, early, enter, front, front_end, go_on
 
 
 @define(eq=False)
@@ -57,10 +57,15 @@ def build(
         site.modulation = modulation if index == 0 else None
         if index < path.first or index > path.last or ports[index].traits.form is None:
             site.strays = functools.partial(_stray, chain_label(ports), unit, path.last)
-        site.passes = site.strays is None and not site.ends
         chain.sites[index] = site
-        role = early if index < path.first else enter if index == path.first else go_on
-        items[index] = twin(blocks[index], role, site)
+        if path.first < index:
+            plain = site.strays is None and not site.ends
+            site.passes = (
+                (*site.routes[0], *(site.routes[1] if len(site.routes) > 1 else (None,) * 4)) if plain else None
+            )
+            items[index] = twin(blocks[index], go_on, site, answer_later)
+        else:
+            items[index] = twin(blocks[index], early if index < path.first else enter, site)
     if front_blocks and (taps or shows):
         first, last = _site(span, ports, blocks, 0, 0), _site(span, ports, blocks, front_blocks - 1, 0)
         first.modulation, first.ends = modulation, front_blocks == 1

@@ -117,7 +117,7 @@ class Driver:
     def feed(self, event: Event) -> tuple[Action, ...]:
         """Take one event; returns the machine's actions, of which `DropHistory` is already done."""
         self.snapshot, actions = transition(self.plan, self.snapshot, event)
-        if any(isinstance(action, DropHistory) for action in actions):
+        if actions and any(isinstance(action, DropHistory) for action in actions):
             for features in self.features:
                 features.clear()
         return actions

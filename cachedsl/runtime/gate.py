@@ -6,7 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from attrs import define, field
@@ -16,6 +16,7 @@ from cachedsl.runtime.objects import restore, state_of, subclass_object
 from cachedsl.runtime.observation import CallContext
 
 _EVAL_FRAME: Any = torch._C._dynamo.eval_frame
+_untraced: Any = torch.compiler.disable
 _skipped: Any = functools.partial(torch.compiler.disable, recursive=False)
 """For plain Python that runs while dynamo listens: it is not traced, and what it calls may be."""
 
@@ -107,7 +108,6 @@ class Gate:
         self._exit()
         self.keeper.end_nested()
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def begin(
         self, module: nn.Module, outer: bool, args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool
     ) -> bool:
@@ -123,6 +123,9 @@ class Gate:
         if cached and not compiled:  # so that other forward hooks see the step ended
             self._hooks[thread] = module.register_forward_hook(self._after, prepend=True)
         return cached
+
+    begin_untraced: ClassVar[Any] = _untraced(begin)
+    """The same, while dynamo listens."""
 
     def _after(self, module: nn.Module, args: Any, output: Any) -> None:
         thread = threading.get_ident()
@@ -154,10 +157,9 @@ class Gate:
         self.keeper.failed()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def end(self, output: Any, compiled: bool) -> bool:
-        return not compiled or self.keeper.end(output)
+    def end(self, output: Any) -> bool:
+        return self.keeper.end(output)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def leave(self, compiled: bool) -> None:
         hook = self._hooks.pop(threading.get_ident(), None)
         if hook is not None:
@@ -165,6 +167,9 @@ class Gate:
         self._exit()
         if compiled:
             self._lock.release()
+
+    leave_untraced: ClassVar[Any] = _untraced(leave)
+    """The same, while dynamo listens."""
 
 
 @_skipped  # type: ignore[untyped-decorator]
@@ -202,7 +207,8 @@ def _methods(base: Any) -> dict[str, Any]:
                 finally:
                     gate.end_nested()
             compiled = _is_compiled(self)
-            cached = gate.begin(self, outer, args, kwargs, compiled)
+            begin, leave = (gate.begin_untraced, gate.leave_untraced) if compiled else (gate.begin, gate.leave)
+            cached = begin(self, outer, args, kwargs, compiled)
             try:
                 if not cached:
                     return original(self, *args, **kwargs)
@@ -220,10 +226,10 @@ def _methods(base: Any) -> dict[str, Any]:
                             continue
                         gate.failed()
                         raise
-                    if gate.end(output, compiled):
+                    if not compiled or gate.end(output):
                         return output
             finally:
-                gate.leave(compiled)
+                leave(compiled)
 
         # begin and end of a call are plain Python; what runs in between is for dynamo to trace
         return _skipped(functools.wraps(original)(call))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import evolve
-
 from cachedsl.runtime.branches import Belongs, find_branch
 from cachedsl.runtime.errors import CfgMismatch
 from cachedsl.runtime.likeness import changed, same_timestep

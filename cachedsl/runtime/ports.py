@@ -208,7 +208,7 @@ class Port:
             raise self._mismatch(block, declared, _describe(output))
         form = Form(not isinstance(output, torch.Tensor), tuple(None if p is None else p.dtype for p in parts))
         if form != self.traits.form:
-            self.traits = evolve(self.traits, form=form)
+            self._learn(evolve(self.traits, form=form))
         return streams
 
     def wrap(self, streams: Streams) -> Any:
@@ -221,7 +221,12 @@ class Port:
 
     def note_writes(self, found: bool) -> None:
         """Learn whether blocks write into what enters the unit that begins here."""
-        self.traits = evolve(self.traits, writes=found)
+        self._learn(evolve(self.traits, writes=found))
+
+    def _learn(self, traits: Traits) -> None:
+        if traits != self.traits:
+            self.traits = traits
+            self.loop.learned += 1
 
     def _mismatch(self, block: Any, declared: str, came: str, index: int | None = None) -> PatternMismatch:
         place = self.index if index is None else index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from attrs import define
@@ -79,7 +80,7 @@ class StackSlot:
 
     def real_blocks(self) -> list[Any]:
         """Return the modules of the whole chain."""
-        return [block for slot in self._chain for block in slot.blocks._modules.values()]
+        return list(chain.from_iterable([slot.blocks._modules.values() for slot in self._chain]))
 
     def hand_out(self) -> None:
         """Let the list hand out what the step of its chain has chosen."""

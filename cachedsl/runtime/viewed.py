@@ -60,7 +60,7 @@ class Viewed:
         self._driver, self._ports, self._path, self.chain, self._at = driver, ports, path, chain, at
         self._facts = facts
         actions = driver.feed(StepStarted(at.step, leader))
-        self._observing = any(isinstance(action, Observe) for action in actions)
+        self._observing = bool(actions) and any(isinstance(action, Observe) for action in actions)
         self._begun = driver.snapshot  # what holds where the loop does not reach the unit after all
         self._decision: ComputeUnit | ReuseUnit | None = None
         self._value: float | None = None
@@ -105,7 +105,8 @@ class Viewed:
         span.clear()
         span.adds = self.features.adds
         span.copies_entry = self._ports[self._path.units[0].first].traits.writes is not False
-        span.copies_left = loop_writes(self._ports) is True
+        if self._driver.snapshot.verdict != "reuse":
+            span.copies_left = loop_writes(self._ports) is True
         if meter is not None and not self._driver.known_before_call:
             span.meter = meter
         elif meter is not None:
@@ -196,6 +197,8 @@ class Viewed:
     def _decide(self, decision: ComputeUnit | ReuseUnit) -> None:
         self._decision = decision
         self.span.reuse = isinstance(decision, ReuseUnit)
+        if not self.span.reuse:
+            self.span.copies_left = loop_writes(self._ports) is True
         if self.span.reuse and (self.span.front_exit is not None or not self._driver.needs_probe):
             self._stand_by()  # else once the front blocks have shown what they add
 

@@ -112,7 +112,7 @@ class Site:
         copies_front: whether front blocks write into what enters the first of them.
         modulation: how its modulated input is had, where that is compared.
         strays: called where the block is reached on a reused step, and was not on the computed one.
-        passes: whether on a reused step it hands on what it takes.
+        passes: where on a reused step it hands on what it takes, the first two of `routes` in one tuple; else None.
     """
 
     span: Span
@@ -131,7 +131,7 @@ class Site:
     copies_front: bool = False
     modulation: Modulation | None = None
     strays: Callable[[int], None] | None = None
-    passes: bool = False
+    passes: tuple[Any, ...] | None = None
 
 
 def _take(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Parts:
@@ -185,20 +185,32 @@ def go_on(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """Answer a later block of a unit."""
     span = site.span
     if span.reuse:
-        return _hand_on(site, args, kwargs) if site.passes else _reused(site, _take(site, args, kwargs))
+        return _hand_on(site, args, kwargs) if site.passes is not None else _reused(site, _take(site, args, kwargs))
     if span.last >= 0 and site.applies:
         _note_work(site, _take(site, args, kwargs))
     return _ran(site, run(*args, **kwargs))
+
+
+def answer_later(twin: Any, *args: Any, **kwargs: Any) -> Any:
+    """Be called as `go_on` would answer: what most blocks of a reused unit do is here, for every call costs."""
+    site = twin._cachedsl_site
+    if site.span.reuse and site.passes is not None:
+        name, place, _, dtype, other, where, _, its = site.passes
+        first = args[place] if -1 < place < len(args) else kwargs.get(name)
+        if first is not None and first.dtype is dtype:
+            if other is None:
+                return (first,) if site.is_tuple else first
+            second = args[where] if -1 < where < len(args) else kwargs.get(other)
+            if second is not None and second.dtype is its:
+                return first, second
+    return go_on(site, twin._cachedsl_block, args, kwargs)
 
 
 def _hand_on(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return what a block takes in its own form: what most blocks of a reused unit do, so it is short."""
     parts = []
     for name, place, stream, dtype in site.routes:
-        if place < 0:
-            part = site.span.values[stream]
-        else:
-            part = args[place] if place < len(args) else kwargs.get(name)
+        part = site.span.values[stream] if place < 0 else args[place] if place < len(args) else kwargs.get(name)
         if part is not None and part.dtype is not dtype:
             part = None if dtype is None else part.to(dtype)
         parts.append(part)
