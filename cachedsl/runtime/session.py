@@ -31,8 +31,6 @@ from cachedsl.runtime.run import Run
 from cachedsl.runtime.watch import findings, uncached_calls
 from cachedsl.trace import RunRecord, Trace, WarningRecord
 
-__all__ = ["Cached", "Session"]
-
 logger = logging.getLogger("cachedsl")
 
 _PLANS = 256
