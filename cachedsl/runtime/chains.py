@@ -59,6 +59,8 @@ def build(
             site.strays = functools.partial(_stray, chain_label(ports), unit, path.last)
         chain.sites[index] = site
         if path.first < index:
+            begins = ports[index - 1].loop is not ports[index].loop
+            site.joins = ports[index].declared.joins if begins else "as_is"
             plain = site.strays is None and not site.ends
             site.passes = (
                 (*site.routes[0], *(site.routes[1] if len(site.routes) > 1 else (None,) * 4)) if plain else None

@@ -12,6 +12,7 @@ from attrs import define, evolve, field, frozen
 
 from cachedsl.matching.adapter import ModulatedInput, StackAdapter
 from cachedsl.matching.patterns import PATTERNS, Pattern, Stream
+from cachedsl.plan.model_shape import Joins
 from cachedsl.runtime.errors import PatternMismatch
 from cachedsl.runtime.traits import Form, LoopTraits, Traits
 
@@ -58,6 +59,7 @@ class Declared:
     label: str
     modulated: ModulatedInput | None = None
     between: Literal["apply", "reuse", "keep"] = "apply"
+    joins: Joins = "as_is"
 
 
 @define(eq=False)
@@ -246,7 +248,7 @@ _NOWHERE = 1 << 30
 
 def list_ports(stack: StackAdapter, label: str, count: int) -> tuple[Port, ...]:
     """Return the ports of a list of `count` blocks, of which nothing is learned yet."""
-    declared = Declared(PATTERNS[stack.pattern], stack.names, label, stack.modulated_input, stack.between)
+    declared = Declared(PATTERNS[stack.pattern], stack.names, label, stack.modulated_input, stack.between, stack.joins)
     loop = LoopTraits()
     return tuple(Port(declared, index, loop) for index in range(count))
 
@@ -266,6 +268,13 @@ def note_loop_writes(ports: Ports, found: bool | None) -> None:
     """Learn it, or forget it, for every list of the chain."""
     for port in ports:
         port.loop.writes = found
+
+
+def concatenated(joins: Joins, hidden: torch.Tensor | None, encoder: torch.Tensor | None) -> torch.Tensor | None:
+    """Return the hidden states that a list is given which follows another one: both streams, `(batch, tokens, …)`."""
+    if hidden is None or encoder is None:
+        return hidden
+    return torch.cat([encoder, hidden] if joins == "encoder_first" else [hidden, encoder], dim=1)
 
 
 def _cast(stream: torch.Tensor | None, dtype: torch.dtype | None) -> torch.Tensor | None:

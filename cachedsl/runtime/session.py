@@ -21,7 +21,6 @@ from cachedsl.plan.model_shape import ModelShape
 from cachedsl.runtime.errors import ConcurrentRun
 from cachedsl.runtime.executor import Executor
 from cachedsl.runtime.foreign import refuse_other_caches
-from cachedsl.runtime.handle import Cached
 from cachedsl.runtime.learn import Learnt
 from cachedsl.runtime.observation import CallContext, Placed, PlaceState, Rules, Uncached
 from cachedsl.runtime.observe import Observer, Read

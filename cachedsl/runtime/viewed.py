@@ -29,7 +29,7 @@ from cachedsl.runtime.features import Changes, Position, UnitFeatures
 from cachedsl.runtime.ports import Parts, Ports, chain_label, loop_writes
 from cachedsl.runtime.settle import compared, step_record
 from cachedsl.runtime.traits import Path
-from cachedsl.runtime.views import STREAMS, Site, Span, changes
+from cachedsl.runtime.views import STREAMS, Site, Span, changes, entered
 from cachedsl.signals import StepView, Sums, read, sums_of
 from cachedsl.trace import StepRecord, UnitRecord
 
@@ -268,7 +268,7 @@ class Viewed:
         """Part what was added to streams from what came out in another shape, or out of nothing."""
         result = Changes({}, {})
         for place, stream, change in zip(last.from_entry, last.streams, found, strict=True):
-            before = span.entry[place] if place >= 0 else None
+            before = entered(span, place)
             if change is None or before is None or before.shape != change.shape:
                 result.made[STREAMS[stream]] = change
             else:
@@ -281,7 +281,7 @@ class Viewed:
         entry = dict(zip(self._inputs(), span.entry, strict=True))
         result = self._changes(span, span.changes if last.ends else changes(last, span.left), last)
         left = result.moved.get("hidden", result.made.get("hidden"))
-        check_join(self._driver, self._ports, entry["hidden"], left)
+        check_join(self._driver, self._ports, entry["hidden"] if span.joined is None else span.joined, left)
         shapes = {stream: None if part is None else part.shape for stream, part in entry.items()}
         probe = self._probe(span) if self._driver.needs_probe else None
         features.keep(self._at, shapes, result, probe, span.last)

@@ -14,8 +14,9 @@ import torch
 from attrs import define
 
 from cachedsl.matching.patterns import Stream
+from cachedsl.plan.model_shape import Joins
 from cachedsl.runtime.held import version_of
-from cachedsl.runtime.ports import Modulation, Parts
+from cachedsl.runtime.ports import Modulation, Parts, concatenated
 from cachedsl.signals import Meter, StepView
 
 STREAMS: tuple[Stream, ...] = ("hidden", "encoder")
@@ -44,6 +45,7 @@ class Span:
         work: what the loop itself added to each stream on the way, in the order of inputs.
         changes: what was added to each stream, or what came out, in the order of outputs.
         last: its last block that ran or was stood in for; -1 where the unit was not reached.
+        joined: what entered its later list, made of the streams that entered the first, where that is so.
         ran: how many of its blocks ran.
         stood: whether what is predicted was handed out.
         written: whether blocks wrote into what entered, to everybody's surprise; `front_written`: the front blocks.
@@ -67,6 +69,7 @@ class Span:
     left: Parts = ()
     work: Parts = ()
     changes: Parts = ()
+    joined: torch.Tensor | None = None
     last: int = -1
     ran: int = 0
     stood: bool = False
@@ -85,7 +88,7 @@ class Span:
         """Forget what the last call noted."""
         self.entry = self.left = self.work = self.changes = ()
         self.versions = self.front_version = ()
-        self.front_entry = self.front_exit = self.modulated = self.now = None
+        self.front_entry = self.front_exit = self.modulated = self.now = self.joined = None
         self.last, self.ran = -1, 0
         self.stood = self.written = self.front_written = False
 
@@ -112,6 +115,7 @@ class Site:
         copies_front: whether front blocks write into what enters the first of them.
         modulation: how its modulated input is had, where that is compared.
         strays: called where the block is reached on a reused step, and was not on the computed one.
+        joins: whether a list begins here whose hidden states are made of both streams of the list before, and how.
         passes: where on a reused step it hands on what it takes, the first two of `routes` in one tuple; else None.
     """
 
@@ -131,6 +135,7 @@ class Site:
     copies_front: bool = False
     modulation: Modulation | None = None
     strays: Callable[[int], None] | None = None
+    joins: Joins = "as_is"
     passes: tuple[Any, ...] | None = None
 
 
@@ -186,7 +191,9 @@ def go_on(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     span = site.span
     if span.reuse:
         return _hand_on(site, args, kwargs) if site.passes is not None else _reused(site, _take(site, args, kwargs))
-    if span.last >= 0 and site.applies:
+    if site.joins != "as_is":
+        _join(site)
+    elif span.last >= 0 and site.applies:
         _note_work(site, _take(site, args, kwargs))
     return _ran(site, run(*args, **kwargs))
 
@@ -277,12 +284,30 @@ def _note_work(site: Site, taken: Parts) -> None:
     span.work = tuple(work)
 
 
+def _join(site: Site) -> None:
+    """Put together what enters a list that concatenates the streams of the list before, `hidden` first in `entry`."""
+    span = site.span
+    worked = [
+        before if before is None or work is None or work.shape != before.shape else before + work
+        for before, work in zip(span.entry, span.work, strict=True)
+    ]
+    span.joined = concatenated(site.joins, worked[0], worked[1] if len(worked) > 1 else None)
+    span.work = (None,) * len(span.work)
+
+
+def entered(span: Span, place: int) -> torch.Tensor | None:
+    """Return what the input stream at `place` is compared with when the unit is left; -1 is none."""
+    if place < 0:
+        return None
+    return span.entry[place] if place or span.joined is None else span.joined
+
+
 def changes(site: Site, parts: Parts) -> Parts:
     """Return what the unit that ended with `site` added to each stream, or what came out."""
     span = site.span
     found: list[torch.Tensor | None] = []
     for place, after in zip(site.from_entry, parts, strict=True):
-        before = span.entry[place] if place >= 0 else None
+        before = entered(span, place)
         work = span.work[place] if place >= 0 else None
         if before is not None and work is not None and work.shape == before.shape:
             before = before + work
