@@ -1,4 +1,4 @@
-"""What a policy costs beside the blocks that it leaves out: steps timed in turn, medians, in one process for each tool.
+"""What a policy costs beside the blocks that it leaves out: steps timed in turn, medians, a process for each tool.
 
     python benchmarks/cost.py [--rounds 40] [--compiled]
 
@@ -57,16 +57,20 @@ def inputs() -> dict[str, Any]:
     }
 
 
-def timed(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return the median CPU seconds of each call, all of them in turn; one thread, so that neighbours do not count."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(rounds + 3):
-        for name, call in calls.items():
-            start = time.thread_time()
-            call()
-            if turn >= 3:
-                times[name].append(time.thread_time() - start)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+Calls = dict[str, Callable[[], Any]]
+
+WARM = 3
+"""Rounds that are not counted."""
+
+
+def one_round(calls: Calls) -> dict[str, float]:
+    """Return the CPU seconds of each call; of one thread, so that neighbours do not count."""
+    times = {}
+    for name, call in calls.items():
+        start = time.thread_time()
+        call()
+        times[name] = time.thread_time() - start
+    return times
 
 
 def policy(threshold: float | str, span: str = "stack", **rest: Any) -> Policy:
@@ -104,10 +108,10 @@ def driven(one: Policy, call: Any = None, target: Any = None) -> Callable[[], An
     return step
 
 
-def ours(rounds: int) -> dict[str, float]:
+def ours() -> Calls:
     plain, cut, cut_one = model(), model(1, 1), model(1, 0)
     given = inputs()
-    calls = {
+    return {
         "plain": lambda: plain(**given, return_dict=False),
         "threshold 0": driven(policy(0.0)),
         "reused F1B0": driven(policy("always")),
@@ -115,10 +119,9 @@ def ours(rounds: int) -> dict[str, float]:
         "cut to 1+1 blocks": lambda: cut(**given, return_dict=False),
         "cut to 1+0 blocks": lambda: cut_one(**given, return_dict=False),
     }
-    return timed(calls, rounds)
 
 
-def compiled(rounds: int) -> dict[str, float]:
+def compiled() -> Calls:
     """Time the plain model and one half of whose steps are reused, each compiled as a whole and not."""
     given, bare = inputs(), model()
     fast = torch.compile(model())
@@ -129,8 +132,7 @@ def compiled(rounds: int) -> dict[str, float]:
         "half reused": driven(half),
         "half reused, compiled": driven(half, torch.compile(target), target),
     }
-    pairs = {name: twice(call) for name, call in calls.items()}
-    return {name: seconds / HALF for name, seconds in timed(pairs, rounds).items()}
+    return {name: twice(call) for name, call in calls.items()}
 
 
 def twice(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -141,7 +143,7 @@ def twice(call: Callable[[], Any]) -> Callable[[], Any]:
     return both
 
 
-def theirs(rounds: int) -> dict[str, float]:
+def theirs() -> Calls:
     """Time cache-dit: at a threshold that nothing comes below, and at one that everything does."""
     import cache_dit
     from cache_dit import BlockAdapter, DBCacheConfig, ForwardPattern
@@ -166,15 +168,35 @@ def theirs(rounds: int) -> dict[str, float]:
         cache_dit.enable_cache(adapter, cache_config=config)
         return lambda: target(**given, return_dict=False)
 
-    calls = {
+    return {
         "plain": lambda: plain(**given, return_dict=False),
         "cache-dit, nothing reused": cached(0.0),
         "cache-dit, reused": cached(2.0),
     }
-    return timed(calls, rounds)
 
 
 PARTS = {"ours": ours, "compiled": compiled, "cache-dit": theirs}
+
+
+def serve(part: str) -> None:
+    """Time one round of a part for each line that comes in."""
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        calls = PARTS[part]()
+        for _ in sys.stdin:
+            print("times " + json.dumps(one_round(calls)), flush=True)
+
+
+def ask(worker: subprocess.Popen[str]) -> dict[str, float]:
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write("\n")
+    worker.stdin.flush()
+    for line in worker.stdout:
+        if line.startswith("times "):
+            found: dict[str, float] = json.loads(line.removeprefix("times "))
+            return found
+    raise SystemExit(f"a process ended with {worker.wait()}")
 
 
 def main() -> None:
@@ -183,26 +205,34 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="time whole-model compile, too; takes minutes")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    torch.set_num_threads(1)
     if asked.part:
-        with torch.no_grad():
-            print(json.dumps(PARTS[asked.part](asked.rounds)))
+        serve(asked.part)
         return
     print(
         f"{os.cpu_count()} cores, {platform.machine()}, one torch thread, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, diffusers {version('diffusers')}, cache-dit {version('cache-dit')}"
+        f"torch {torch.__version__}, diffusers {version('diffusers')}, cache-dit {version('cache-dit')}; "
+        f"CPU time, medians of {asked.rounds} rounds; load {os.getloadavg()[0]:.1f}"
     )
-    for part in PARTS:
-        if part == "compiled" and not asked.compiled:
-            continue
-        command = [sys.executable, __file__, "--part", part, "--rounds", str(asked.rounds)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(f"{part}: failed\n{done.stderr[-1500:]}")
-            continue
-        found = json.loads(done.stdout.splitlines()[-1])
-        for name, seconds in found.items():
-            print(f"{part:>10} | {name:<28} | {1000 * seconds:8.3f} ms | {seconds / found['plain']:6.3f}")
+    parts = [part for part in PARTS if part != "compiled" or asked.compiled]
+    workers = {
+        part: subprocess.Popen(
+            [sys.executable, __file__, "--part", part], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for part in parts
+    }
+    times: dict[tuple[str, str], list[float]] = {}
+    for turn in range(asked.rounds + WARM):
+        for part, worker in workers.items():
+            for name, seconds in ask(worker).items():
+                if turn >= WARM:
+                    times.setdefault((part, name), []).append(seconds / (HALF if part == "compiled" else 1))
+    for worker in workers.values():
+        assert worker.stdin is not None
+        worker.stdin.close()
+        worker.wait()
+    for (part, name), taken in times.items():
+        share = statistics.median(a / b for a, b in zip(taken, times[part, "plain"], strict=True))
+        print(f"{part:>10} | {name:<28} | {1000 * statistics.median(taken):8.3f} ms | {share:6.3f}")
 
 
 if __name__ == "__main__":

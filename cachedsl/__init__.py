@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cachedsl.matching.reading import load_adapter
     from cachedsl.matching.supported import supported_matrix, supported_pipelines
     from cachedsl.runtime.attach import attached
-    from cachedsl.runtime.session import Cached
+    from cachedsl.runtime.handle import Cached
     from cachedsl.summary import Summary
     from cachedsl.text.finding import CachedslError, PolicyError
     from cachedsl.trace import Trace
@@ -44,7 +44,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Adapter": "cachedsl.matching.adapter",
-    "Cached": "cachedsl.runtime.session",
+    "Cached": "cachedsl.runtime.handle",
     "CachedslError": "cachedsl.text.finding",
     "Policy": "cachedsl.language.policy",
     "PolicyError": "cachedsl.text.finding",

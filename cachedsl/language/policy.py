@@ -39,7 +39,7 @@ from cachedsl.text.tree import Node
 
 if TYPE_CHECKING:
     from cachedsl.matching.adapter import Adapter
-    from cachedsl.runtime.session import Cached
+    from cachedsl.runtime.handle import Cached
 
 MAX_STACKS = 256
 """Entries of `stacks` that a policy may have: many more than any model has block lists."""

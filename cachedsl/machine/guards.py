@@ -131,7 +131,7 @@ def unit_threshold(plan: StackPlan, measured: tuple[float, ...]) -> float:
 def _lacks_history(moment: Moment) -> bool:
     state = moment.state
     expected = [count for unit, count in enumerate(state.anchors) if unit not in state.absent]
-    return any(count < moment.plan.anchors_needed for count in expected) or (bool(state.anchors) and not expected)
+    return min(expected) < moment.plan.anchors_needed if expected else bool(state.anchors)
 
 
 def _in_tail(moment: Moment) -> bool:

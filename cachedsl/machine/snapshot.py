@@ -69,4 +69,4 @@ def initial(plan: StackPlan) -> Snapshot:
 
 def has_reused(plan: StackPlan, step: Snapshot) -> bool:
     """Tell whether a unit was reused in this step; back blocks do not count."""
-    return any(plan.units[unit].kind != "back" for unit in step.reused_units)
+    return bool(step.reused_units) and any(plan.units[u].kind != "back" for u in step.reused_units)

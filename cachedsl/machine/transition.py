@@ -104,14 +104,14 @@ def _unit_reached(plan: StackPlan, snapshot: Snapshot, event: UnitReached) -> Re
         raise InvalidTransition(f"{plan.shape.qualified}: there is no unit {unit}, it has {len(plan.units)}")
     if snapshot.unit is not None or unit in (*snapshot.reused_units, *snapshot.computed_units):
         raise InvalidTransition(f"{plan.shape.qualified}: unit {unit} was reached twice, or inside another")
-    step = snapshot._replace(unit=unit)
+    step = snapshot
     dropped: tuple[Action, ...] = ()
     guard = first(UNIT, Moment(plan, step, unit=unit, shape_changed=event.shape_changed))
     if event.shape_changed:  # on a computed step too, which keeps its own reason
         step = step._replace(anchors=(0,) * len(plan.units), accumulated=0.0, drift=0.0)
         dropped = (DropHistory(),)
     if guard is None:
-        return step._replace(phase=Phase.MEASURING), (Measure(unit),)
+        return step._replace(phase=Phase.MEASURING, unit=unit), (Measure(unit),)
     verdict = snapshot.verdict if guard.verdict == "as the step" else guard.verdict
     assert verdict == "compute" or verdict == "reuse", "an open step decides nothing by itself"
     decided, actions = _decide(step, unit, verdict, guard.reason or snapshot.reason)
@@ -140,28 +140,30 @@ COUNTED = ("below", "above")
 
 def _decide(step: Snapshot, unit: int, verdict: Literal["compute", "reuse"], reason: str) -> Result:
     action = ReuseUnit(unit, reason) if verdict == "reuse" else ComputeUnit(unit, reason)
-    return step._replace(unit_verdict=verdict), (action,)
+    return step._replace(phase=Phase.STEPPING, unit=unit, unit_verdict=verdict), (action,)
 
 
 def _unit_done(plan: StackPlan, snapshot: Snapshot, event: UnitDone) -> Result:
     unit = event.unit
     if unit != snapshot.unit or snapshot.unit_verdict is None:
         raise InvalidTransition(f"{plan.shape.qualified}: unit {unit} is done, but {snapshot.unit} is in progress")
-    step = snapshot._replace(unit=None, unit_verdict=None)
     if snapshot.unit_verdict == "reuse":
-        return step._replace(reused_units=(*step.reused_units, unit)), ()
-    step = step._replace(computed_units=(*step.computed_units, unit))
-    prune = plan.rules.prune
-    if prune is not None and step.anchors[unit] and step.step_index % prune.update_interval:
-        return step, ()  # what the block is reused with is replaced on every k-th step only
-    anchors = tuple(count + (i == unit) for i, count in enumerate(step.anchors))
-    return step._replace(anchors=anchors), (StoreAnchor(unit),)
+        return snapshot._replace(unit=None, unit_verdict=None, reused_units=(*snapshot.reused_units, unit)), ()
+    anchors, prune = snapshot.anchors, plan.rules.prune
+    actions: tuple[Action, ...] = (StoreAnchor(unit),)
+    if prune is not None and anchors[unit] and snapshot.step_index % prune.update_interval:
+        actions = ()  # what the block is reused with is replaced on every k-th step only
+    else:
+        anchors = (*anchors[:unit], anchors[unit] + 1, *anchors[unit + 1 :])
+    computed = (*snapshot.computed_units, unit)
+    return snapshot._replace(unit=None, unit_verdict=None, computed_units=computed, anchors=anchors), actions
 
 
 def _step_ended(plan: StackPlan, snapshot: Snapshot, event: StepEnded) -> Result:
     if snapshot.unit is not None:
         raise InvalidTransition(f"{plan.shape.qualified}: the step ended inside unit {snapshot.unit}")
     reused = has_reused(plan, snapshot)
+    seen = (*snapshot.reused_units, *snapshot.computed_units)
     zeroed = not reused and plan.rules.reset == "on_compute"
     lifelong = plan.signal is not None and plan.signal.accumulate == "lifetime"
     ended = snapshot._replace(
@@ -172,7 +174,7 @@ def _step_ended(plan: StackPlan, snapshot: Snapshot, event: StepEnded) -> Result
         reused_run=snapshot.reused_run + 1 if reused else 0,
         accumulated=0.0 if zeroed else snapshot.accumulated,
         drift=snapshot.drift if reused or lifelong else 0.0,
-        absent=tuple(u.index for u in plan.units if u.index not in (*snapshot.reused_units, *snapshot.computed_units)),
+        absent=tuple([u.index for u in plan.units if u.index not in seen]),
     )
     return ended, ()
 

@@ -8,7 +8,7 @@ at run time against the actual tensors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import attrs
 from attrs import NOTHING, frozen
@@ -21,7 +21,7 @@ from cachedsl.matching.kinds import ARGUMENT, LAYER, LAYERS, LIST, MODULE, Choic
 from cachedsl.matching.patterns import PATTERNS, Stream
 from cachedsl.matching.writing import to_yaml
 from cachedsl.plan.frozen import Frozen
-from cachedsl.plan.model_shape import ModelShape, StackShape
+from cachedsl.plan.model_shape import Joins, ModelShape, StackShape
 from cachedsl.rules.adapter.modulated_input import one_way
 
 __all__ = (
@@ -121,6 +121,13 @@ class StackAdapter:
         "the blocks do, for it reads the hidden states itself. `keep`: the loop also hands on what blocks return, to "
         "other lists or into a state of its own; every block of a reused middle then returns what it did, at the price "
         "of one more tensor held per block and stream.",
+    )
+    joins: Joins = key(
+        "as_is",
+        Choice(choices=get_args(Joins)),
+        "What its hidden states are made of where it follows another list under `span: joined`. `as_is`: of those that "
+        "the list before returns; `encoder_first` and `hidden_first`: of both its streams, concatenated along the "
+        "tokens in this order; `apart`: of anything else, so that the lists cannot join.",
     )
     long_skips: bool = key(
         False,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Literal
 
 from attrs import field, frozen
+
+Joins = Literal["as_is", "encoder_first", "hidden_first", "apart"]
+"""What a list's hidden states are made of where it follows another one in a chain."""
 
 
 @frozen
@@ -13,8 +17,8 @@ class StackShape:
 
     A chain of several lists (`span: joined`) has the paths of all of them in its name, joined by `+`, and names and
     block counts of the lists in `lists`. `modulated` tells whether the adapter says how the first block's modulated
-    input is evaluated; None where no adapter was asked. `long_skips`, and `keeps` for `between: keep`: see
-    `cachedsl.adapter_model.StackAdapter`.
+    input is evaluated; None where no adapter was asked. `long_skips`, `joins`, and `keeps` for `between: keep`: see
+    `cachedsl.matching.adapter.StackAdapter`; of a chain, `joins` is `apart` where one of its lists is.
     """
 
     name: str
@@ -24,6 +28,7 @@ class StackShape:
     modulated: bool | None = None
     long_skips: bool = False
     keeps: bool = False
+    joins: Joins = "as_is"
 
     @property
     def qualified(self) -> str:
@@ -51,5 +56,6 @@ class ModelShape:
             name, blocks = "+".join(name for name, _ in members), sum(count for _, count in members)
             lists = members if len(members) > 1 else ()
             skips, keeps = any(s.long_skips for s in stacks), any(s.keeps for s in stacks)
-            chains.append(StackShape(name, blocks, transformer, lists, stacks[0].modulated, skips, keeps))
+            joins: Joins = "apart" if any(s.joins == "apart" for s in stacks[1:]) else "as_is"
+            chains.append(StackShape(name, blocks, transformer, lists, stacks[0].modulated, skips, keeps, joins))
         return ModelShape(chains, self.label)

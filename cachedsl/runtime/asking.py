@@ -33,7 +33,7 @@ from cachedsl.runtime.errors import CannotJoin, SkippedBlock
 from cachedsl.runtime.features import Position
 from cachedsl.runtime.groups import Loading, grouped
 from cachedsl.runtime.held import Held, added, hold, version_of, worked
-from cachedsl.runtime.ports import Ports, Streams, chain_label, loop_writes, note_loop_writes
+from cachedsl.runtime.ports import Ports, Streams, chain_label, concatenated, loop_writes, note_loop_writes
 from cachedsl.runtime.settle import compared, step_record
 from cachedsl.runtime.traits import Path, UnitPath
 from cachedsl.signals import Meter, ModelInput, StepView, any_rank
@@ -79,6 +79,7 @@ class _InUnit:
         now: this step's tap of its signal.
         added: what the loop did to each stream between its blocks.
         inner: what each of its blocks added, where they return it on reused steps too.
+        joined: what entered its later list, made of the streams that entered the first.
     """
 
     unit: Unit
@@ -88,6 +89,7 @@ class _InUnit:
     now: Any = None
     added: dict[Stream, torch.Tensor] = field(factory=dict)
     inner: dict[int, Streams] = field(factory=dict)
+    joined: torch.Tensor | None = None
 
 
 class Asking:
@@ -135,7 +137,7 @@ class Asking:
             return self._stand_in(self._in, index, block, args, kwargs)
         return self._run(index, block, run, args, kwargs)
 
-    def end(self, run: int, branch: str, passage: int) -> StepRecord:
+    def end(self, run: int, branch: str, passage: int, loop: int) -> StepRecord:
         """End the step and return what became of it; `passage` counts how often the list was entered before.
 
         Raises:
@@ -152,6 +154,7 @@ class Asking:
             branch=branch,
             step=self._at.step,
             passage=passage,
+            loop=loop,
             blocks_run=len(self._ran),
         )
         if self._observing and self._middle is not None:
@@ -249,7 +252,11 @@ class Asking:
         streams = port.read(block, args, kwargs)
         if self._last >= 0 and self._ports[self._last].loop is port.loop:
             port.check_order(block, streams, self._left.returned)
-        if inside is not None and self._last >= inside.unit.start and port.applies_between:
+        if inside is not None and self._last >= inside.unit.start and self._concatenates(index):
+            worked_on = worked(inside.entry, inside.added)
+            inside.joined = concatenated(port.declared.joins, worked_on["hidden"], worked_on.get("encoder"))
+            inside.added = {}
+        elif inside is not None and self._last >= inside.unit.start and port.applies_between:
             self._note_work(inside, streams)
         taps_front = self._driver.plan.taps_front
         if index == 0 and taps_front:
@@ -269,6 +276,11 @@ class Asking:
         if inside is not None and index == inside.unit.stop - 1:
             self._finish(inside, after)
         return output
+
+    def _concatenates(self, index: int) -> bool:
+        """Tell whether a list begins here whose hidden states are made of both streams of the list before."""
+        last, port = self._ports[self._last], self._ports[index]
+        return last.loop is not port.loop and port.declared.joins in ("encoder_first", "hidden_first")
 
     def _leave(self, index: int, after: Streams) -> None:
         """Keep what block `index` returned; a copy where the loop may write into it before the next block."""
@@ -324,11 +336,17 @@ class Asking:
         self._in = None
 
     def _store(self, inside: _InUnit, after: Streams) -> None:
-        check_join(self._driver, self._ports, inside.entry["hidden"], after["hidden"])
+        entered = inside.entry["hidden"] if inside.joined is None else inside.joined
+        check_join(self._driver, self._ports, entered, after["hidden"])
         if self._exact:
             return
         features = self._driver.features[inside.unit.index]
-        features.store(self._at, worked(inside.entry, inside.added), after, self._front.added, self._last)
+        entry, joined = inside.entry, inside.joined
+        if joined is None:
+            entry = worked(entry, inside.added)
+        else:
+            joined = worked({"hidden": joined}, inside.added)["hidden"]
+        features.store(self._at, entry, after, self._front.added, self._last, joined)
         features.keep_inside(inside.inner)
         if self._spoilt:
             features.distrust()

@@ -17,7 +17,19 @@ from cachedsl.runtime.groups import Group, Loading, grouped
 from cachedsl.runtime.ports import Ports, chain_label
 from cachedsl.runtime.traits import UnitPath
 from cachedsl.runtime.twins import twin
-from cachedsl.runtime.views import STREAMS, Member, Site, Span, early, enter, front, front_end, go_on, member
+from cachedsl.runtime.views import (
+    STREAMS,
+    Member,
+    Site,
+    Span,
+    answer_later,
+    early,
+    enter,
+    front,
+    front_end,
+    go_on,
+    member,
+)
 
 
 @define(eq=False)
@@ -78,8 +90,16 @@ def build(
         if index < path.first or index > path.last or ports[index].traits.form is None:
             site.strays = functools.partial(_stray, chain_label(ports), unit, path.last)
         chain.sites[index] = site
-        role = early if index < path.first else enter if index == path.first else go_on
-        items[index] = twin(blocks[index], role, site)
+        if path.first < index:
+            begins = ports[index - 1].loop is not ports[index].loop
+            site.joins = ports[index].declared.joins if begins else "as_is"
+            plain = site.strays is None and not site.ends
+            site.passes = (
+                (*site.routes[0], *(site.routes[1] if len(site.routes) > 1 else (None,) * 4)) if plain else None
+            )
+            items[index] = twin(blocks[index], go_on, site, answer_later if site.arrive is None else None)
+        else:
+            items[index] = twin(blocks[index], early if index < path.first else enter, site)
     if front_blocks and (taps or shows):
         first, last = _site(span, ports, blocks, 0, 0), _site(span, ports, blocks, front_blocks - 1, 0)
         first.modulation, first.ends = modulation, front_blocks == 1
@@ -106,9 +126,10 @@ def _site(span: Span, ports: Ports, blocks: Sequence[nn.Module], index: int, sta
     inputs, outputs = port.declared.pattern.inputs, port.declared.pattern.outputs
     returned: tuple[Stream, ...] = () if index == 0 else ports[index - 1].declared.pattern.outputs
     arguments, streams = port.arguments(block), _places(outputs, STREAMS)
+    dtypes = (None,) * len(outputs) if form is None else form.dtypes
     routes = [
-        (*(arguments[at] if at >= 0 else ("", -1)), stream)
-        for at, stream in zip(_places(outputs, inputs), streams, strict=True)
+        (*(arguments[at] if at >= 0 else ("", -1)), stream, dtype)
+        for at, stream, dtype in zip(_places(outputs, inputs), streams, dtypes, strict=True)
     ]
     return Site(
         span,
@@ -122,7 +143,7 @@ def _site(span: Span, ports: Ports, blocks: Sequence[nn.Module], index: int, sta
         _places(outputs, ports[start].declared.pattern.inputs),
         port.applies_between,
         form is not None and form.is_tuple,
-        (None,) * len(outputs) if form is None else form.dtypes,
+        dtypes,
         arrive=arrival(block, [name for name, _ in arguments]),
     )
 

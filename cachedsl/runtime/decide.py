@@ -9,6 +9,7 @@ import torch
 from attrs import define, field
 from torch import nn
 
+from cachedsl.plan.ir import StackPlan
 from cachedsl.runtime.asking import Asking, StepFacts
 from cachedsl.runtime.chains import Chain, build
 from cachedsl.runtime.driver import Driver
@@ -16,7 +17,7 @@ from cachedsl.runtime.features import Position
 from cachedsl.runtime.fingerprint import TIMESTEPS
 from cachedsl.runtime.groups import find_handles
 from cachedsl.runtime.ports import Ports
-from cachedsl.runtime.traits import Path
+from cachedsl.runtime.traits import LoopTraits, Path
 from cachedsl.runtime.viewed import Viewed
 from cachedsl.signals import Sums, read
 
@@ -42,10 +43,17 @@ class Views:
     paths: dict[object, Path] = field(factory=dict)
     again: bool = False
     _made: list[tuple[tuple[Any, ...], Chain]] = field(factory=list)
+    _now: tuple[StackPlan, Path, int, Sequence[nn.Module], Chain] | None = None
+    _keeps: bool = field(init=False)
+    _loops: list[LoopTraits] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._keeps = any(port.keeps for port in self.ports)
+        self._loops = list({id(port.loop): port.loop for port in self.ports}.values())
 
     def can_view(self, driver: Driver) -> bool:
         """Whether the chain can be a view at all: one middle, entered once, whose blocks keep nothing each."""
-        return driver.is_span and not self.again and not any(port.keeps for port in self.ports)
+        return driver.is_span and not self.again and not self._keeps
 
     def step(
         self,
@@ -76,6 +84,15 @@ class Views:
         """Return the view for `path`; None where the blocks themselves are handed out."""
         if driver.exact or not path.units:
             return None
+        plan, now = driver.plan, self._now
+        learned = sum([loop.learned for loop in self._loops])
+        if now is not None and now[0] is plan and now[1] is path and now[2] == learned and now[3] == blocks:
+            return now[4]
+        chain = self._find(driver, path, blocks)
+        self._now = plan, path, learned, blocks, chain
+        return chain
+
+    def _find(self, driver: Driver, path: Path, blocks: Sequence[nn.Module]) -> Chain:
         plan, shows = driver.plan, driver.shows_modulated_input
         unit, called = plan.units[0], path.units[0]
         traits = tuple([port.traits for port in self.ports])
@@ -119,8 +136,9 @@ def decide(steps: Sequence[Viewed], inside: bool) -> None:
         sums = step.before_call()
         if sums is not None:
             asked.append((step, sums))
-    for (step, _), value in zip(asked, read([sums for _, sums in asked]), strict=True):
-        step.measured(value)
+    if asked:
+        for (step, _), value in zip(asked, read([sums for _, sums in asked]), strict=True):
+            step.measured(value)
     for step in steps:
         step.prepare(inside)
 

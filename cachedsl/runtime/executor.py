@@ -27,6 +27,7 @@ from cachedsl.runtime.weights import Weights
 from cachedsl.signals import ModelInput, compare, from_first, read
 
 if TYPE_CHECKING:
+    from cachedsl.plan.ir import Plan
     from cachedsl.runtime.run import Run
     from cachedsl.runtime.session import Session
 
@@ -40,6 +41,9 @@ _OUTLINES = 64
 
 def _is_trained(module: nn.Module) -> bool:
     return module.training and torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters())
+
+
+_NO_FACTS = StepFacts()
 
 
 class Executor:
@@ -60,7 +64,7 @@ class Executor:
         self._adapter = adapter
         self._weights = Weights(transformer)
         self._gate: Gate | None = None
-        self._facts = StepFacts()
+        self._facts = _NO_FACTS
         self._signature: object = None
         self._run: Run | None = None
         self._call: Placed | None = None
@@ -71,6 +75,8 @@ class Executor:
         self._can_trace = True
         self._learnt = -1
         self._split: Any = None
+        self._plan: Plan | None = None
+        self._taps_model = False
         self._told = False
         self._uncompiled: Counter[object] = Counter()
 
@@ -107,7 +113,7 @@ class Executor:
     def _forget(self) -> None:
         self._run = self._call = self._thread = None
         self._nested, self._depth = [], 0
-        self._facts = StepFacts()
+        self._facts = _NO_FACTS
 
     def slot(self, path: str) -> StackSlot:
         return next(slot for slot in self.slots if slot.path == path)
@@ -200,7 +206,9 @@ class Executor:
         plan = run.plan
         assert plan is not None, "the first call has compiled it"
         shown: ModelInput | None = None
-        if any(stack.taps_model for stack in plan.stacks):
+        if plan is not self._plan:
+            self._plan, self._taps_model = plan, any(stack.taps_model for stack in plan.stacks)
+        if self._taps_model:
             shown = read_model_input(self.transformer, self._adapter.input, args, kwargs)
         self._facts = StepFacts(shown, lambda: run.timeline.mixing(call.step))
         self._signature = signature(args, kwargs)
@@ -223,9 +231,10 @@ class Executor:
 
     def traceable(self) -> bool:
         """Tell whether the call may be compiled: every list is in a view, and what is open can be tried."""
+        if not self._compiled or not self._can_trace:
+            return False
         steps = [slot.step for slot in self.slots if slot.step is not None]
-        seen = all(isinstance(step, Viewed) and step.can_trace() for step in steps)
-        return self._compiled and self._can_trace and seen
+        return all(isinstance(step, Viewed) and step.can_trace() for step in steps)
 
     def leave_alone(self) -> None:
         """Take note that the forward cannot be compiled with twins in it, because its loop asks for their class."""

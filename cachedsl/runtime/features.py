@@ -60,10 +60,23 @@ class UnitFeatures:
 
     def shape_changed(self, entry: Streams) -> bool:
         """Tell whether any stream enters with another shape than at the last anchor; False without one."""
-        return bool(self.shapes) and self.shapes != _shapes(entry)
+        if not self.shapes:
+            return False
+        if len(self.shapes) != len(entry):
+            return True
+        for stream, tensor in entry.items():
+            if self.shapes.get(stream) != (None if tensor is None else tensor.shape):
+                return True
+        return False
 
     def store(
-        self, at: Position, entry: Streams, exit: Streams, probe: torch.Tensor | None = None, exit_index: int = -1
+        self,
+        at: Position,
+        entry: Streams,
+        exit: Streams,
+        probe: torch.Tensor | None = None,
+        exit_index: int = -1,
+        joined: torch.Tensor | None = None,
     ) -> None:
         """Keep what was just computed as the newest anchor.
 
@@ -73,8 +86,10 @@ class UnitFeatures:
             exit: the streams that left it.
             probe: what the front blocks added.
             exit_index: the last block of the unit that the model's loop called.
+            joined: what `hidden` is compared with instead, where the lists of a chain concatenate streams.
         """
-        self.keep(at, _shapes(entry), changes(entry, exit, self.predict.target), probe, exit_index)
+        known = {**entry, "hidden": joined} if joined is not None else entry
+        self.keep(at, _shapes(entry), changes(known, exit, self.predict.target), probe, exit_index)
 
     def keep(
         self,

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from attrs import define, field
@@ -24,6 +24,7 @@ _EVAL_FRAME: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", Non
 _GRAPHS = 64
 """How many graphs of one forward dynamo may keep, where it would keep 8: one for each kind of step, plan and model that
 is in use."""
+_untraced: Any = torch.compiler.disable
 _skipped: Any = functools.partial(torch.compiler.disable, recursive=False)
 """For plain Python that runs while dynamo listens: it is not traced, and what it calls may be."""
 
@@ -120,7 +121,6 @@ class Gate:
         self._exit()
         self.keeper.end_nested()
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def begin(
         self, module: nn.Module, outer: bool, args: tuple[Any, ...], kwargs: dict[str, Any], compiled: bool
     ) -> bool:
@@ -140,6 +140,9 @@ class Gate:
         if cached and not compiled:  # so that other forward hooks see the step ended
             self._hooks[thread] = module.register_forward_hook(self._after, prepend=True)
         return cached
+
+    begin_untraced: ClassVar[Any] = _untraced(begin)
+    """The same, while dynamo listens."""
 
     def _after(self, module: nn.Module, args: Any, output: Any) -> None:
         thread = threading.get_ident()
@@ -177,18 +180,14 @@ class Gate:
         self.keeper.failed()
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def end(self, output: Any, compiled: bool) -> bool:
-        if not compiled or self.keeper.end(output):
+    def end(self, output: Any) -> bool:
+        if self.keeper.end(output):
             return True
-        for (
-            container,
-            held,
-        ) in self._given:  # HunyuanDiT pops the residuals of a ControlNet off the list that it is given
+        for container, held in self._given:  # HunyuanDiT pops a ControlNet's residuals off the list that it is given
             container.clear()
             container.update(held) if isinstance(container, dict) else container.extend(held)
         return False
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def leave(self, compiled: bool) -> None:
         hook = self._hooks.pop(threading.get_ident(), None)
         if hook is not None:
@@ -202,6 +201,9 @@ class Gate:
             if room is not None:
                 room.__exit__(None, None, None)
             self._lock.release()
+
+    leave_untraced: ClassVar[Any] = _untraced(leave)
+    """The same, while dynamo listens."""
 
 
 @_skipped  # type: ignore[untyped-decorator]
@@ -258,7 +260,8 @@ def _methods(base: Any) -> dict[str, Any]:
                 finally:
                     gate.end_nested()
             compiled = _is_compiled(self)
-            cached = gate.begin(self, outer, args, kwargs, compiled)
+            begin, leave = (gate.begin_untraced, gate.leave_untraced) if compiled else (gate.begin, gate.leave)
+            cached = begin(self, outer, args, kwargs, compiled)
             try:
                 if not cached:
                     return original(self, *args, **kwargs)
@@ -276,10 +279,10 @@ def _methods(base: Any) -> dict[str, Any]:
                             continue
                         gate.failed()
                         raise
-                    if gate.end(output, compiled):
+                    if not compiled or gate.end(output):
                         return output
             finally:
-                gate.leave(compiled)
+                leave(compiled)
 
         # begin and end of a call are plain Python; what runs in between is for dynamo to trace
         return _skipped(functools.wraps(original)(call))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
-from attrs import field, frozen
+from attrs import frozen
 
 Origin = Literal["loop", "callback", "nested", "pipeline"]
 """Who makes a call: the loop, a user's callback, a hook inside the transformer's own call, another pipeline."""
@@ -179,9 +180,8 @@ class PlacedCall:
     fingerprint: CallFingerprint | None = None
 
 
-@frozen
-class PlaceState:
-    """What `place` remembers of a run.
+class PlaceState(NamedTuple):
+    """What `place` remembers of a run; a tuple, because every call makes a new one.
 
     Attributes:
         rules: what holds for the run.
@@ -191,7 +191,7 @@ class PlaceState:
         counts: on how many steps each branch was called.
         before: the branches of the step before this one.
         direction: the sign of the timestep's change.
-        index: what the pipeline or its scheduler showed last.
+        shown: the index that the pipeline or its scheduler showed last.
         base: the index of step 0, None until one was shown.
         schedule: the number of the table of timesteps.
         standing: the scheduler turned out to stand still while steps go by.
@@ -205,14 +205,14 @@ class PlaceState:
             it at every step.
     """
 
-    rules: Rules = field(factory=Rules)
+    rules: Rules = Rules()
     step: int = -1
     here: tuple[PlacedCall, ...] = ()
-    last: Mapping[tuple[str, str], PlacedCall] = field(factory=dict)
-    counts: Mapping[str, int] = field(factory=dict)
+    last: Mapping[tuple[str, str], PlacedCall] = MappingProxyType({})
+    counts: Mapping[str, int] = MappingProxyType({})
     before: frozenset[str] = frozenset()
     direction: float = 0.0
-    index: int | None = None
+    shown: int | None = None
     base: int | None = None
     schedule: int | None = None
     standing: bool = False

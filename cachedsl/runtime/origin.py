@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
@@ -61,7 +61,8 @@ def origin_of_call(
         callbacks: the code of what the pipeline's user gave it to call.
         whole: the code of the pipeline's call as a whole; what is around it does not matter.
     """
-    for frame in _frames():
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:  # of every call, so it is kept plain
         code = frame.f_code
         if code in _outermost:
             return "loop"
@@ -75,6 +76,7 @@ def origin_of_call(
             return "pipeline"
         if pipeline is not None and code.co_name == "__call__" and _is_another_pipeline(frame, pipeline):
             return "pipeline"
+        frame = frame.f_back
     return "loop"
 
 
@@ -83,10 +85,3 @@ def _is_another_pipeline(frame: FrameType, pipeline: Any) -> bool:
     if caller is None or caller is pipeline or isinstance(caller, nn.Module):
         return False
     return hasattr(type(caller), "components") and hasattr(type(caller), "from_pretrained")
-
-
-def _frames() -> Iterator[FrameType]:
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back

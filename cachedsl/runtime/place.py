@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import evolve
-
 from cachedsl.runtime.branches import Belongs, find_branch
 from cachedsl.runtime.errors import CfgMismatch
 from cachedsl.runtime.likeness import changed, same_timestep
 from cachedsl.runtime.observation import (
     FUSED_BRANCH,
     Begins,
+    CallFingerprint,
     Observation,
     Placed,
     PlacedCall,
@@ -92,11 +91,11 @@ def _begun(state: PlaceState, call: Observation) -> PlaceState:
     if call.context is not None and call.context.num_inference_steps is not None:
         told = call.context.num_inference_steps
     if schedule is None or schedule.length is None:
-        return evolve(state, num_steps=told, full=told, schedule=None if schedule is None else schedule.number)
+        return state._replace(num_steps=told, full=told, schedule=None if schedule is None else schedule.number)
     offset, sure = _offset(schedule, call, told)
     full = max(schedule.length, offset + (told or 0))
     steps = schedule.length - offset if told is None else told
-    return evolve(state, num_steps=steps, offset=offset, sure=sure, full=full, schedule=schedule.number)
+    return state._replace(num_steps=steps, offset=offset, sure=sure, full=full, schedule=schedule.number)
 
 
 def _offset(schedule: Schedule, call: Observation, told: int | None) -> tuple[int, bool]:
@@ -120,9 +119,9 @@ def _shown(state: PlaceState, call: Observation) -> PlaceState:
     """Take note of the index that the pipeline or its scheduler shows; the first one tells which is step 0."""
     index, schedule = call.index, call.schedule
     if index is None or state.base is not None:
-        return evolve(state, index=index)
+        return state if index == state.shown else state._replace(shown=index)
     if call.context is not None and call.context.step_index is not None:
-        return evolve(state, index=index, base=0)
+        return state._replace(shown=index, base=0)
     assert schedule is not None
     if schedule.begin_index is not None:
         base = schedule.begin_index
@@ -134,8 +133,8 @@ def _shown(state: PlaceState, call: Observation) -> PlaceState:
     if base != state.offset and schedule.length is not None and base < schedule.length:
         told = state.rules.steps
         steps = schedule.length - base if told is None else told
-        state = evolve(state, offset=base, num_steps=steps, full=max(schedule.length, base + steps))
-    return evolve(state, index=index, base=base)
+        state = state._replace(offset=base, num_steps=steps, full=max(schedule.length, base + steps))
+    return state._replace(shown=index, base=base)
 
 
 def _is_another_loop(state: PlaceState, call: Observation) -> bool:
@@ -145,7 +144,7 @@ def _is_another_loop(state: PlaceState, call: Observation) -> bool:
     index = call.index or 0
     number = None if call.schedule is None else call.schedule.number
     exchanged = number is not None and state.schedule is not None and number != state.schedule
-    if index < (state.index or 0) or (exchanged and index == 0):
+    if index < (state.shown or 0) or (exchanged and index == 0):
         return True
     if not state.standing or state.rules.steps is not None:
         return False
@@ -157,7 +156,7 @@ def _is_another_loop(state: PlaceState, call: Observation) -> bool:
 
 def _past(state: PlaceState, call: Observation) -> PlaceState:
     """Remember a call behind the last step, to see whether the next one goes on from it."""
-    return evolve(state, here=(_placed(call, Belongs(state.step, "")),))
+    return state._replace(here=(_placed(call, Belongs(state.step, ""), call.fingerprint),))
 
 
 def _check_cfg(state: PlaceState, call: Observation, found: Belongs) -> None:
@@ -180,12 +179,13 @@ def _check_cfg(state: PlaceState, call: Observation, found: Belongs) -> None:
 
 def _taken(state: PlaceState, call: Observation, found: Belongs) -> PlaceState:
     """Return the state after a call that was placed."""
-    placed, here, before = _placed(call, found), state.here, state.before
-    known, moving = state.last.get((call.component, found.branch)), state.moving
-    if known is not None and known.fingerprint is not None and placed.fingerprint is not None:
-        moving |= changed(placed.fingerprint, known.fingerprint)
+    here, before = state.here, state.before
+    known, moving, given = state.last.get((call.component, found.branch)), state.moving, call.fingerprint
+    if known is not None and known.fingerprint is not None and given is not None:
+        moving |= changed(given, known.fingerprint)
     elif known is not None:
-        placed = evolve(placed, fingerprint=known.fingerprint)
+        given = known.fingerprint
+    placed = _placed(call, found, given)
     direction = state.direction
     if found.step != state.step:
         before, here = frozenset(one.branch for one in here), ()
@@ -196,8 +196,7 @@ def _taken(state: PlaceState, call: Observation, found: Belongs) -> PlaceState:
     standing = state.standing or (still and found.step > 0)
     announced = call.announced if state.rules.steps is None else None
     seen = any(one.branch == found.branch for one in here)
-    return evolve(
-        state,
+    return state._replace(
         step=found.step,
         here=(*here, placed),
         last={**state.last, (call.component, found.branch): placed},
@@ -211,6 +210,6 @@ def _taken(state: PlaceState, call: Observation, found: Belongs) -> PlaceState:
     )
 
 
-def _placed(call: Observation, found: Belongs) -> PlacedCall:
+def _placed(call: Observation, found: Belongs, fingerprint: CallFingerprint | None) -> PlacedCall:
     name = None if call.context is None else call.context.name
-    return PlacedCall(found.step, found.branch, call.component, name, call.fingerprint)
+    return PlacedCall(found.step, found.branch, call.component, name, fingerprint)

@@ -12,6 +12,7 @@ from attrs import define, evolve, field, frozen
 
 from cachedsl.matching.adapter import ModulatedInput, StackAdapter
 from cachedsl.matching.patterns import PATTERNS, Pattern, Stream
+from cachedsl.plan.model_shape import Joins
 from cachedsl.runtime.errors import PatternMismatch
 from cachedsl.runtime.traits import Form, LoopTraits, Traits
 
@@ -58,6 +59,7 @@ class Declared:
     label: str
     modulated: ModulatedInput | None = None
     between: Literal["apply", "reuse", "keep"] = "apply"
+    joins: Joins = "as_is"
 
 
 @define(eq=False)
@@ -208,7 +210,7 @@ class Port:
             raise self._mismatch(block, declared, _describe(output))
         form = Form(not isinstance(output, torch.Tensor), tuple(None if p is None else p.dtype for p in parts))
         if form != self.traits.form:
-            self.traits = evolve(self.traits, form=form)
+            self._learn(evolve(self.traits, form=form))
         return streams
 
     def wrap(self, streams: Streams) -> Any:
@@ -221,7 +223,12 @@ class Port:
 
     def note_writes(self, found: bool) -> None:
         """Learn whether blocks write into what enters the unit that begins here."""
-        self.traits = evolve(self.traits, writes=found)
+        self._learn(evolve(self.traits, writes=found))
+
+    def _learn(self, traits: Traits) -> None:
+        if traits != self.traits:
+            self.traits = traits
+            self.loop.learned += 1
 
     def _mismatch(self, block: Any, declared: str, came: str, index: int | None = None) -> PatternMismatch:
         place = self.index if index is None else index
@@ -241,7 +248,7 @@ _NOWHERE = 1 << 30
 
 def list_ports(stack: StackAdapter, label: str, count: int) -> tuple[Port, ...]:
     """Return the ports of a list of `count` blocks, of which nothing is learned yet."""
-    declared = Declared(PATTERNS[stack.pattern], stack.names, label, stack.modulated_input, stack.between)
+    declared = Declared(PATTERNS[stack.pattern], stack.names, label, stack.modulated_input, stack.between, stack.joins)
     loop = LoopTraits()
     return tuple(Port(declared, index, loop) for index in range(count))
 
@@ -261,6 +268,13 @@ def note_loop_writes(ports: Ports, found: bool | None) -> None:
     """Learn it, or forget it, for every list of the chain."""
     for port in ports:
         port.loop.writes = found
+
+
+def concatenated(joins: Joins, hidden: torch.Tensor | None, encoder: torch.Tensor | None) -> torch.Tensor | None:
+    """Return the hidden states that a list is given which follows another one: both streams, `(batch, tokens, …)`."""
+    if hidden is None or encoder is None:
+        return hidden
+    return torch.cat([encoder, hidden] if joins == "encoder_first" else [hidden, encoder], dim=1)
 
 
 def _cast(stream: torch.Tensor | None, dtype: torch.dtype | None) -> torch.Tensor | None:

@@ -84,7 +84,7 @@ class Run:
     def belongs_to(self, owner: Owner) -> None:
         """Take the calls of this thread from now on."""
         self._owner = weakref.ref(owner)
-        self.state = evolve(self.state, rules=evolve(self.state.rules, owner=owner.number))
+        self.state = self.state._replace(rules=evolve(self.state.rules, owner=owner.number))
 
     def alive(self) -> bool:
         """Tell whether the thread that it belongs to still runs."""
@@ -172,7 +172,7 @@ class Run:
 
     def end_step(self, component: str, path: str, passage: int, call: Placed, step: Step) -> Driver:
         """End a step, record it, and let it lead the step's later branches; returns its machine."""
-        record = evolve(step.end(self.number, call.branch, passage), loop=self.loop)
+        record = step.end(self.number, call.branch, passage, self.loop)
         self.session.trace.append(record)
         if self.tally is not None:
             self.tally.add(record)

@@ -22,7 +22,6 @@ from cachedsl.plan.model_shape import ModelShape
 from cachedsl.runtime.errors import ConcurrentRun
 from cachedsl.runtime.executor import Executor
 from cachedsl.runtime.foreign import refuse_other_caches
-from cachedsl.runtime.handle import Cached
 from cachedsl.runtime.learn import Learnt
 from cachedsl.runtime.listeners import Listeners
 from cachedsl.runtime.observation import CallContext, Placed, PlaceState, Rules, Uncached
@@ -33,8 +32,6 @@ from cachedsl.runtime.run import Run
 from cachedsl.runtime.watch import findings, uncached_calls
 from cachedsl.signals import Ranks
 from cachedsl.trace import RunRecord, Trace, WarningRecord
-
-__all__ = ["Cached", "Session"]
 
 logger = logging.getLogger("cachedsl")
 

@@ -11,12 +11,24 @@ from cachedsl.trace import StepRecord, UnitRecord
 
 
 def step_record(
-    plan: StackPlan, units: Sequence[UnitRecord], *, run: int, branch: str, step: int, passage: int, blocks_run: int
+    plan: StackPlan,
+    units: Sequence[UnitRecord],
+    *,
+    run: int,
+    branch: str,
+    step: int,
+    passage: int,
+    loop: int,
+    blocks_run: int,
 ) -> StepRecord:
     """Return what became of a step; `passage` counts how often the list was entered before in this forward."""
     middle = [u for u in units if plan.units[u.unit].kind != "back"]
-    reused = any(unit.outcome == "reused" for unit in middle)
-    telling = next((u for u in middle if u.outcome == "reused"), middle[0] if middle else None)
+    telling = middle[0] if middle else None
+    for unit in middle:
+        if unit.outcome == "reused":
+            telling = unit
+            break
+    reused = telling is not None and telling.outcome == "reused"
     return StepRecord(
         run=run,
         transformer=plan.shape.transformer,
@@ -29,6 +41,7 @@ def step_record(
         blocks_run=blocks_run,
         blocks=plan.shape.blocks,
         units=tuple(units),
+        loop=loop,
     )
 
 

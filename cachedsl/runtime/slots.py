@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from attrs import define
@@ -46,6 +47,8 @@ class StackSlot:
         self._views: dict[tuple[str, ...], Views] = {}
         self._asked: dict[int, Any] = {}
         self._chain: list[StackSlot] = [self]
+        self._views_now: Views | None = None
+        self._plan: Plan | None = None
         self._offset = 0
         self._pass = 0
         self._last = -1
@@ -57,17 +60,21 @@ class StackSlot:
     @property
     def views(self) -> Views:
         """Of the chain that the list is the head of."""
-        key = tuple([slot.path for slot in self._chain])
-        if key not in self._views:
-            self._views[key] = Views(tuple(port for slot in self._chain for port in slot.ports))
-        return self._views[key]
+        if self._views_now is None:
+            key = tuple([slot.path for slot in self._chain])
+            if key not in self._views:
+                self._views[key] = Views(tuple(port for slot in self._chain for port in slot.ports))
+            self._views_now = self._views[key]
+        return self._views_now
 
     def begin(self, plan: Plan) -> Step | None:
         """Find the chain that the list is in, and start the first pass of this forward if it is its head."""
-        shape = plan.stack(self.executor.component, self.path).shape
-        paths = [path for path, _ in shape.members]
-        self._chain = [self.executor.slot(path) for path in paths]
-        self._offset = sum(count for _, count in shape.members[: paths.index(self.path)])
+        if plan is not self._plan:
+            shape = plan.stack(self.executor.component, self.path).shape
+            paths = [path for path, _ in shape.members]
+            self._chain = [self.executor.slot(path) for path in paths]
+            self._offset = sum(count for _, count in shape.members[: paths.index(self.path)])
+            self._views_now, self._plan = None, plan
         self.step, self._pass, self._last = None, 0, -1
         if self.head is self:
             self.step = self.executor.start_step(self, 0)
@@ -75,15 +82,17 @@ class StackSlot:
 
     def real_blocks(self) -> list[Any]:
         """Return the modules of the whole chain."""
-        return [block for slot in self._chain for block in slot.blocks._modules.values()]
+        return list(chain.from_iterable([slot.blocks._modules.values() for slot in self._chain]))
 
     def hand_out(self) -> None:
         """Let the list hand out what the step of its chain has chosen."""
-        step, blocks = self.head.step, list(self.blocks._modules.values())
+        step, count = self.head.step, len(self.blocks._modules)
         if isinstance(step, Asking):
-            items = [self._twin(index, block) for index, block in enumerate(blocks)]
+            items = [self._twin(index, block) for index, block in enumerate(self.blocks._modules.values())]
         elif step is not None and step.chain is not None:
-            items = step.chain.items[self._offset : self._offset + len(blocks)]
+            items = step.chain.items
+            if len(items) != count:
+                items = items[self._offset : self._offset + count]
         else:
             return
         twins.hand_out(self.blocks, twins.View(items))

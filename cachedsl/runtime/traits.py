@@ -38,9 +38,11 @@ class LoopTraits:
 
     Attributes:
         writes: whether it writes into what blocks return; None until a computed unit of the run has shown it.
+        learned: how often anything was learned of a block of the list.
     """
 
     writes: bool | None = None
+    learned: int = 0
 
 
 @frozen

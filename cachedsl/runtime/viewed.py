@@ -29,7 +29,7 @@ from cachedsl.runtime.features import Changes, Position, UnitFeatures
 from cachedsl.runtime.ports import Parts, Ports, chain_label, loop_writes
 from cachedsl.runtime.settle import compared, step_record
 from cachedsl.runtime.traits import Path
-from cachedsl.runtime.views import STREAMS, Site, Span, changes
+from cachedsl.runtime.views import STREAMS, Site, Span, changes, entered
 from cachedsl.signals import StepView, Sums, read, sums_of
 from cachedsl.trace import StepRecord, UnitRecord
 
@@ -60,7 +60,7 @@ class Viewed:
         self._driver, self._ports, self._path, self.chain, self._at = driver, ports, path, chain, at
         self._facts = facts
         actions = driver.feed(StepStarted(at.step, leader))
-        self._observing = any(isinstance(action, Observe) for action in actions)
+        self._observing = bool(actions) and any(isinstance(action, Observe) for action in actions)
         self._begun = driver.snapshot  # what holds where the loop does not reach the unit after all
         self._decision: ComputeUnit | ReuseUnit | None = None
         self._value: float | None = None
@@ -103,7 +103,8 @@ class Viewed:
         span.clear()
         span.adds = self.features.adds
         span.copies_entry = self._ports[self._path.units[0].first].traits.writes is not False
-        span.copies_left = loop_writes(self._ports) is True
+        if self._driver.snapshot.verdict != "reuse":
+            span.copies_left = loop_writes(self._ports) is True
         if meter is not None and not self._driver.known_before_call:
             span.meter = meter
         elif meter is not None:
@@ -194,6 +195,8 @@ class Viewed:
     def _decide(self, decision: ComputeUnit | ReuseUnit) -> None:
         self._decision = decision
         self.span.reuse = isinstance(decision, ReuseUnit)
+        if not self.span.reuse:
+            self.span.copies_left = loop_writes(self._ports) is True
         if self.span.reuse and (self.span.front_exit is not None or not self._driver.needs_probe):
             self._stand_by()  # else once the front blocks have shown what they add
 
@@ -211,7 +214,7 @@ class Viewed:
         assert span.front_entry is not None, "the checks have seen that there is a front block"
         return (span.front_exit - span.front_entry).detach()
 
-    def end(self, run: int, branch: str, passage: int) -> StepRecord:
+    def end(self, run: int, branch: str, passage: int, loop: int) -> StepRecord:
         """End the step and return what became of it.
 
         Raises:
@@ -234,6 +237,7 @@ class Viewed:
             branch=branch,
             step=self._at.step,
             passage=passage,
+            loop=loop,
             blocks_run=self._extra + blocks,
         )
 
@@ -263,7 +267,7 @@ class Viewed:
         """Part what was added to streams from what came out in another shape, or out of nothing."""
         result = Changes({}, {})
         for place, stream, change in zip(last.from_entry, last.streams, found, strict=True):
-            before = span.entry[place] if place >= 0 else None
+            before = entered(span, place)
             if change is None or before is None or before.shape != change.shape:
                 result.made[STREAMS[stream]] = change
             else:
@@ -276,7 +280,7 @@ class Viewed:
         entry = dict(zip(self._inputs(), span.entry, strict=True))
         result = self._changes(span, span.changes if last.ends else changes(last, span.left), last)
         left = result.moved.get("hidden", result.made.get("hidden"))
-        check_join(self._driver, self._ports, entry["hidden"], left)
+        check_join(self._driver, self._ports, entry["hidden"] if span.joined is None else span.joined, left)
         shapes = {stream: None if part is None else part.shape for stream, part in entry.items()}
         probe = self._probe(span) if self._driver.needs_probe else None
         features.keep(self._at, shapes, result, probe, span.last)

@@ -14,10 +14,11 @@ import torch
 from attrs import define
 
 from cachedsl.matching.patterns import Stream
+from cachedsl.plan.model_shape import Joins
 from cachedsl.runtime.arrival import Arrival
 from cachedsl.runtime.groups import Loading
 from cachedsl.runtime.held import version_of
-from cachedsl.runtime.ports import Modulation, Parts
+from cachedsl.runtime.ports import Modulation, Parts, concatenated
 from cachedsl.signals import Meter, StepView
 
 STREAMS: tuple[Stream, ...] = ("hidden", "encoder")
@@ -46,6 +47,7 @@ class Span:
         work: what the loop itself added to each stream on the way, in the order of inputs.
         changes: what was added to each stream, or what came out, in the order of outputs.
         last: its last block that ran or was stood in for; -1 where the unit was not reached.
+        joined: what entered its later list, made of the streams that entered the first, where that is so.
         ran: how many of its blocks ran.
         stood: whether what is predicted was handed out.
         written: whether blocks wrote into what entered, to everybody's surprise; `front_written`: the front blocks.
@@ -69,6 +71,7 @@ class Span:
     left: Parts = ()
     work: Parts = ()
     changes: Parts = ()
+    joined: torch.Tensor | None = None
     last: int = -1
     ran: int = 0
     stood: bool = False
@@ -79,13 +82,16 @@ class Span:
     def clear(self) -> None:
         """Let go of every tensor, and of what was prepared."""
         self.forget()
-        self.predicted, self.values, self.meter, self.reach, self.reuse = (), (), None, None, False
+        self.predicted = self.values = ()
+        self.meter = self.reach = None
+        self.reuse = False
 
     def forget(self) -> None:
         """Forget what the last call noted."""
-        self.entry, self.versions, self.left, self.work, self.changes = (), (), (), (), ()
-        self.front_entry = self.front_exit = self.modulated = self.now = None
-        self.last, self.ran, self.front_version = -1, 0, ()
+        self.entry = self.left = self.work = self.changes = ()
+        self.versions = self.front_version = ()
+        self.front_entry = self.front_exit = self.modulated = self.now = self.joined = None
+        self.last, self.ran = -1, 0
         self.stood = self.written = self.front_written = False
 
 
@@ -99,7 +105,7 @@ class Site:
         arguments: name and position of the argument that carries each input stream.
         hidden: the place of `hidden` among the outputs.
         routes: of each output stream, name and position of the argument that it comes by, the latter -1 where it
-            comes by none, and its place in `STREAMS`.
+            comes by none, its place in `STREAMS`, and its dtype.
         sources: of each output stream, its place among the inputs, or -1.
         streams: of each output stream, its place in `STREAMS`.
         before: of each input stream, its place among the outputs of the block before, or -1.
@@ -112,12 +118,14 @@ class Site:
         modulation: how its modulated input is had, where that is compared.
         strays: called where the block is reached on a reused step, and was not on the computed one.
         arrive: what a hook of the block makes of its arguments.
+        joins: whether a list begins here whose hidden states are made of both streams of the list before, and how.
+        passes: where on a reused step it hands on what it takes, the first two of `routes` in one tuple; else None.
     """
 
     span: Span
     index: int
     arguments: tuple[tuple[str, int], ...]
-    routes: tuple[tuple[str, int, int], ...]
+    routes: tuple[tuple[str, int, int, torch.dtype | None], ...]
     hidden: int
     sources: tuple[int, ...]
     streams: tuple[int, ...]
@@ -140,6 +148,8 @@ class Member:
     span: Span
     loading: Loading
     index: int
+    joins: Joins = "as_is"
+    passes: tuple[Any, ...] | None = None
 
 
 def _take(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Parts:
@@ -193,21 +203,34 @@ def go_on(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """Answer a later block of a unit."""
     span = site.span
     if span.reuse:
-        plain = site.strays is None and not site.ends
-        return _hand_on(site, args, kwargs) if plain else _reused(site, _take(site, args, kwargs))
-    if span.last >= 0 and site.applies:
+        return _hand_on(site, args, kwargs) if site.passes is not None else _reused(site, _take(site, args, kwargs))
+    if site.joins != "as_is":
+        _join(site)
+    elif span.last >= 0 and site.applies:
         _note_work(site, _take(site, args, kwargs))
     return _ran(site, run(*args, **kwargs))
+
+
+def answer_later(twin: Any, *args: Any, **kwargs: Any) -> Any:
+    """Be called as `go_on` would answer: what most blocks of a reused unit do is here, for every call costs."""
+    site = twin._cachedsl_site
+    if site.span.reuse and site.passes is not None:
+        name, place, _, dtype, other, where, _, its = site.passes
+        first = args[place] if -1 < place < len(args) else kwargs.get(name)
+        if first is not None and first.dtype is dtype:
+            if other is None:
+                return (first,) if site.is_tuple else first
+            second = args[where] if -1 < where < len(args) else kwargs.get(other)
+            if second is not None and second.dtype is its:
+                return first, second
+    return go_on(site, twin._cachedsl_block, args, kwargs)
 
 
 def _hand_on(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return what a block takes in its own form: what most blocks of a reused unit do, so it is short."""
     parts = []
-    for (name, place, stream), dtype in zip(site.routes, site.dtypes, strict=True):
-        if place < 0:
-            part = site.span.values[stream]
-        else:
-            part = kwargs[name] if name in kwargs else args[place] if place < len(args) else None
+    for name, place, stream, dtype in site.routes:
+        part = site.span.values[stream] if place < 0 else args[place] if place < len(args) else kwargs.get(name)
         if part is not None and part.dtype is not dtype:
             part = None if dtype is None else part.to(dtype)
         parts.append(part)
@@ -274,12 +297,30 @@ def _note_work(site: Site, taken: Parts) -> None:
     span.work = tuple(work)
 
 
+def _join(site: Site) -> None:
+    """Put together what enters a list that concatenates the streams of the list before, `hidden` first in `entry`."""
+    span = site.span
+    worked = [
+        before if before is None or work is None or work.shape != before.shape else before + work
+        for before, work in zip(span.entry, span.work, strict=True)
+    ]
+    span.joined = concatenated(site.joins, worked[0], worked[1] if len(worked) > 1 else None)
+    span.work = (None,) * len(span.work)
+
+
+def entered(span: Span, place: int) -> torch.Tensor | None:
+    """Return what the input stream at `place` is compared with when the unit is left; -1 is none."""
+    if place < 0:
+        return None
+    return span.entry[place] if place or span.joined is None else span.joined
+
+
 def changes(site: Site, parts: Parts) -> Parts:
     """Return what the unit that ended with `site` added to each stream, or what came out."""
     span = site.span
     found: list[torch.Tensor | None] = []
     for place, after in zip(site.from_entry, parts, strict=True):
-        before = span.entry[place] if place >= 0 else None
+        before = entered(span, place)
         work = span.work[place] if place >= 0 else None
         if before is not None and work is not None and work.shape == before.shape:
             before = before + work

@@ -60,7 +60,7 @@ BAD = {
     GOOD.replace(
         "{pattern: hidden_only}", "{patern: x, pattern: hidden_only}"
     ): "a.yaml:5:18: error[unknown-key]: unknown "
-    "key `patern` in `transformers.A.stacks.b` (did you mean `pattern`? allowed: pattern, hidden, encoder, between, long_skips, modulated_input, blocks)",
+    "key `patern` in `transformers.A.stacks.b` (did you mean `pattern`? allowed: pattern, hidden, encoder, between, joins, long_skips, modulated_input, blocks)",
     GOOD.replace("stacks: {b:", "stacks: {b c:"): "a.yaml:5:14: error[bad-value]: transformers.A.stacks: expected the "
     "attribute path of a block list, got `b c`",
     GOOD + "family: twice\n": "a.yaml:6:1: error[duplicate-key]: ",

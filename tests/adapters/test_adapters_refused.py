@@ -36,7 +36,7 @@ PATTERN = (
     "expected `hidden_encoder`, `hidden_encoder_swapped`, `hidden_with_context`, `hidden_only`, `hidden_makes_encoder` or "
     "`hidden_makes_encoder_swapped`, got"
 )
-STACK_KEYS = "pattern, hidden, encoder, between, long_skips, modulated_input, blocks"
+STACK_KEYS = "pattern, hidden, encoder, between, joins, long_skips, modulated_input, blocks"
 
 IN_PYTHON: list[tuple[Callable[[], object], str]] = [
     (

@@ -9,7 +9,7 @@ import pytest
 from cachedsl import PolicyError, load_policy
 from cachedsl.loading import check_file, parse_policy
 from cachedsl.lower.compile import check_fit, compile_policy
-from cachedsl.plan.model_shape import ModelShape, StackShape
+from cachedsl.plan.model_shape import Joins, ModelShape, StackShape
 from cachedsl.rules.registry import rules
 from cachedsl.text.document import MAX_BYTES
 from cachedsl.text.finding import Rule
@@ -143,6 +143,21 @@ def test_blocks_that_always_run_read_nothing_of_reused_ones(case: tuple[str, str
     with pytest.raises(PolicyError) as caught:
         compile_policy(policy, shape, 10)
     assert str(caught.value) == SKIPS[case]
+
+
+@pytest.mark.parametrize("joins", ["as_is", "encoder_first", "hidden_first", "apart"])
+def test_lists_that_do_not_hand_their_hidden_states_on_cannot_join(joins: Joins) -> None:
+    policy = parse_policy("version: 1\ncompute: F1B0\nspan: joined\n", "p.yaml")
+    shape = ModelShape([StackShape("refiner", 4, joins="apart"), StackShape("layers", 20, joins=joins)], "Refined")
+    if joins != "apart":  # how the first of them would join another one does not matter
+        compile_policy(policy, shape, 10)
+        return
+    with pytest.raises(PolicyError) as caught:
+        compile_policy(policy, shape, 10)
+    assert str(caught.value) == (
+        "p.yaml:3:7: error[lists-apart]: span: joined, but the block lists of Refined.transformer (refiner, layers) do not "
+        "hand their hidden states on to each other, so that they cannot be one chain (take span: stack)"
+    )
 
 
 @pytest.mark.parametrize("case", FITS, ids=lambda case: f"{case[0][:20]}-{case[1]}")

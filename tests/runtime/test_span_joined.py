@@ -8,6 +8,8 @@ import attrs
 import pytest
 import torch
 
+import cachedsl
+from cachedsl import PolicyError
 from cachedsl.language.parts import Cfg, Compute, Predict, Prune, Reuse, Warmup
 from cachedsl.language.policy import Policy
 from cachedsl.matching import reading as matching
@@ -15,6 +17,8 @@ from cachedsl.runtime import attach as attaching
 from cachedsl.runtime.errors import CannotJoin
 from tests.runtime.test_reuse import NAMES, count_blocks
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
+from tests.zoo.base import tensors
+from tests.zoo.entries import ENTRIES
 
 STEPS = 6
 CHAIN = "transformer_blocks+single_transformer_blocks"
@@ -113,3 +117,64 @@ def test_lists_that_do_not_fit_together_cannot_join(monkeypatch: pytest.MonkeyPa
     )
     with joined(0.5).apply(model, num_inference_steps=STEPS), torch.no_grad(), refused:
         model(**inputs("dit", 0, STEPS))
+
+
+CONCATENATING = (
+    "Flux2Transformer2DModel",
+    "AuraFlowTransformer2DModel",
+    "ChromaTransformer2DModel",
+    "HiDreamImageTransformer2DModel",
+)
+"""Their single blocks take what the joint blocks return, text and image in one stream."""
+
+APART = ("ZImageTransformer2DModel", "LatteTransformer3DModel", "Lumina2Transformer2DModel")
+"""Their lists work on different streams, or on other axes of one."""
+
+
+def zoo_outputs(name: str, policy: Policy | None, given: list[dict[str, Any]]) -> tuple[list[torch.Tensor], list[str]]:
+    """Return the outputs of a class of the zoo, one a step, and what became of each step."""
+    model = ENTRIES[name].build()
+    with torch.no_grad():
+        if policy is None:
+            return [tensors(model(**step))[0] for step in given], []
+        with policy.apply(model) as cached, cached.run(steps=len(given)):
+            seen = [tensors(model(**step))[0] for step in given]
+        return seen, [step.outcome for step in cached.trace.steps()]
+
+
+@pytest.mark.parametrize("name", CONCATENATING)
+def test_lists_that_concatenate_streams_join(name: str) -> None:
+    moving = [ENTRIES[name].inputs(step, STEPS) for step in range(STEPS)]
+    expected, _ = zoo_outputs(name, None, moving)
+    seen, _ = zoo_outputs(name, joined(0.0), moving)
+    assert all(torch.equal(a, b) for a, b in zip(seen, expected, strict=True))
+    for front, back, predict in ((1, 1, Predict()), (1, 5, Predict("taylor", 1)), (5, 1, Predict())):
+        still, outcomes = zoo_outputs(name, joined("always", front, back, predict=predict), [moving[2]] * STEPS)
+        assert outcomes == ["computed"] * 2 + ["reused"] * 4
+        assert all(torch.allclose(one, expected[2], atol=1e-4 * float(expected[2].abs().max())) for one in still)
+
+
+@pytest.mark.parametrize("warmup", [1, 2], ids=["asked", "viewed"])
+def test_what_the_loop_adds_on_the_way_is_no_part_of_a_concatenated_residual(warmup: int) -> None:
+    """Chroma's ControlNets add to the image before and behind the place where text and image become one stream."""
+    given = ENTRIES["ChromaTransformer2DModel"].inputs(2, STEPS)
+    image = given["hidden_states"].shape[:2]
+    residuals = {
+        name: [torch.full((*image, 32), 0.1 * (i + 1)) for i in range(2)]
+        for name in ("controlnet_block_samples", "controlnet_single_block_samples")
+    }
+    one = {**given, **residuals}
+    (expected,), _ = zoo_outputs("ChromaTransformer2DModel", None, [one])
+    policy = attrs.evolve(joined("always"), warmup=Warmup(warmup))
+    seen, outcomes = zoo_outputs("ChromaTransformer2DModel", policy, [one] * 4)
+    assert outcomes == ["computed"] * warmup + ["reused"] * (4 - warmup)
+    assert all(torch.allclose(other, expected, atol=1e-4 * float(expected.abs().max())) for other in seen)
+
+
+@pytest.mark.parametrize("name", APART)
+def test_lists_that_are_apart_are_refused_when_the_policy_is_applied(name: str) -> None:
+    model = ENTRIES[name].build()
+    with pytest.raises(PolicyError, match=r"(?s)lists-apart.*do not hand their hidden states on.*take span: stack"):
+        joined(0.1).apply(model)
+    assert cachedsl.attached(model) is None
+    assert type(model).__name__ == name

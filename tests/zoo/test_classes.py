@@ -20,7 +20,7 @@ from cachedsl import PolicyError, supported_matrix
 from cachedsl.language.parts import Cfg, Compute, Prune, Reuse, Warmup
 from cachedsl.language.policy import Policy
 from cachedsl.matching.reading import match_transformer
-from cachedsl.runtime.session import Cached
+from cachedsl.runtime.handle import Cached
 from tests.zoo.base import Entry, tensors
 from tests.zoo.entries import ENTRIES, NO_DENOISERS
 
