@@ -43,7 +43,7 @@ class Views:
     paths: dict[object, Path] = field(factory=dict)
     again: bool = False
     _made: list[tuple[tuple[Any, ...], Chain]] = field(factory=list)
-    _now: tuple[StackPlan, Path, int, Sequence[nn.Module], Chain] | None = None
+    _now: tuple[StackPlan, Path, int, Sequence[nn.Module], tuple[Any, ...], Chain] | None = None
     _keeps: bool = field(init=False)
     _loops: list[LoopTraits] = field(init=False)
 
@@ -86,13 +86,13 @@ class Views:
             return None
         plan, now = driver.plan, self._now
         learned = sum([loop.learned for loop in self._loops])
-        if now is not None and now[0] is plan and now[1] is path and now[2] == learned and now[3] == blocks:
-            return now[4]
-        chain = self._find(driver, path, blocks)
-        self._now = plan, path, learned, blocks, chain
+        if now is not None and now[0] is plan and now[1] is path and now[2:5] == (learned, blocks, handles):
+            return now[5]
+        chain = self._find(driver, path, blocks, handles)
+        self._now = plan, path, learned, blocks, handles, chain
         return chain
 
-    def _find(self, driver: Driver, path: Path, blocks: Sequence[nn.Module]) -> Chain:
+    def _find(self, driver: Driver, path: Path, blocks: Sequence[nn.Module], handles: tuple[Any, ...]) -> Chain:
         plan, shows = driver.plan, driver.shows_modulated_input
         unit, called = plan.units[0], path.units[0]
         traits = tuple([port.traits for port in self.ports])

@@ -139,6 +139,8 @@ class Site:
     modulation: Modulation | None = None
     strays: Callable[[int], None] | None = None
     arrive: Arrival | None = None
+    joins: Joins = "as_is"
+    passes: tuple[Any, ...] | None = None
 
 
 @define(eq=False)
@@ -148,8 +150,6 @@ class Member:
     span: Span
     loading: Loading
     index: int
-    joins: Joins = "as_is"
-    passes: tuple[Any, ...] | None = None
 
 
 def _take(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Parts:

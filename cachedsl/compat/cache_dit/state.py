@@ -10,7 +10,7 @@ from attrs import define, field
 from cachedsl.compat.cache_dit.configs import BasicCacheConfig, CalibratorConfig
 from cachedsl.compat.cache_dit.targets import Target
 from cachedsl.language.policy import Policy
-from cachedsl.runtime.session import Cached
+from cachedsl.runtime.handle import Cached
 
 
 @define(eq=False)
