@@ -94,7 +94,7 @@ class Scheduler:
 def driven(one: Policy, call: Any = None, target: Any = None) -> Callable[[], Any]:
     """Return a call of a model in a run under `one`, whose first step has been taken."""
     target = target if target is not None else model()
-    call, given, scheduler = call or target, inputs(), Scheduler()
+    call, given, scheduler = target if call is None else call, inputs(), Scheduler()
     cached = one.apply(target)
     run = cached.run(steps=STEPS, scheduler=scheduler)
     run.__enter__()
