@@ -106,6 +106,7 @@ def pruned(draw: Draw, steps: int) -> dict[str, Any]:
 def summed(draw: Draw, steps: int) -> dict[str, Any]:
     """A policy with nothing in the way of measuring, so that sums and limits come to bear."""
     bound = {"limit": draw.one_of((0.5, 1.0)), "reset": draw.one_of(("on_compute", "never"))}
+    scarce = draw.chance(0.4)  # a refresh gives reused steps back
     return {
         "compute": "F1B0",
         "warmup": 1,
@@ -113,9 +114,9 @@ def summed(draw: Draw, steps: int) -> dict[str, Any]:
             "signal": draw.one_of(SIGNALS),
             "threshold": draw.one_of((0.25, 0.5)),
             **({"max_accumulated": bound} if draw.chance(0.6) else {}),
-            **({"max_total": 2} if draw.chance(0.3) else {}),
+            **({"max_total": 2} if scarce else {}),
         },
-        "refresh": draw.maybe(0.3, lambda: {"at": 2 + draw.below(3), "repeat": draw.chance(0.5)}),
+        "refresh": draw.maybe(1.0 if scarce else 0.2, lambda: {"at": 2 + draw.below(3), "repeat": draw.chance(0.5)}),
     }
 
 
