@@ -14,7 +14,7 @@ from cachedsl.text.tree import Node
 FileKind = Literal["policy", "adapter", "ratios", "plan", "stranger"]
 
 POLICY = frozenset(declared_keys(Policy))
-OWN = POLICY - {"version", "name", "description", "extends", "steps", "runtime"}
+OWN = POLICY - {"version", "name", "description", "extends", "steps", "runtime", "features"}
 """Keys of policies that no other format is known to have at its top."""
 ADAPTER = frozenset({"family", "transformers"})
 KUBERNETES = frozenset({"apiVersion", "kind"})

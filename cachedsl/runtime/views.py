@@ -150,6 +150,7 @@ class Member:
     span: Span
     loading: Loading
     index: int
+    arrive: Arrival | None = None
 
 
 def _take(site: Site, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Parts:

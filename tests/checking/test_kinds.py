@@ -27,7 +27,7 @@ def test_the_keys_that_are_ours_alone() -> None:
         "span",
         "stacks",
     } == OWN
-    assert {"version", "name", "description", "extends", "steps", "runtime"} == POLICY - OWN
+    assert {"version", "name", "description", "extends", "steps", "runtime", "features"} == POLICY - OWN
 
 
 @pytest.mark.parametrize("key", sorted(OWN))

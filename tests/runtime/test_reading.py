@@ -1,4 +1,5 @@
-"""How often a run waits for the device: never under a static plan, once for all values that are known together."""
+"""How often a run waits for the device: under a static plan never before it is over, else once for all values that are
+known together."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class Scheduler:
 
 
 def reads(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int, int]:
-    """Return how often scalars and lists were read in a run, and how many steps were measured."""
+    """Return how often scalars and lists were read in a run, and how many steps were measured; once more when it is over."""
     lists = [0]
     tolist = torch.Tensor.tolist
 
@@ -51,8 +52,9 @@ def reads(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int, in
             for step in range(STEPS):
                 scheduler.step_index = step
                 model(**given[step])
-        measured = sum(step.value is not None for step in cached.trace.steps())
-    return seen.scalars - STEPS * bare.scalars, lists[0], measured
+        measured, during = sum(step.value is not None for step in cached.trace.steps()), lists[0]
+    assert lists[0] - during == 1, "when the run is over, whether what the model returned was finite"
+    return seen.scalars - STEPS * bare.scalars, during, measured
 
 
 def policy(reuse: Reuse, **rest: Any) -> Policy:
