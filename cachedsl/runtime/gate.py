@@ -25,8 +25,12 @@ _GRAPHS = 64
 """How many graphs of one forward dynamo may keep, where it would keep 8: one for each kind of step, plan and model that
 is in use."""
 _untraced: Any = torch.compiler.disable
-_skipped: Any = functools.partial(torch.compiler.disable, recursive=False)
-"""For plain Python that runs while dynamo listens: it is not traced, and what it calls may be."""
+_skipped: Any = torch._dynamo.decorators.skip
+"""For plain Python that runs while dynamo listens: it is not traced, and what it calls may be.
+
+`torch.compiler.disable(recursive=False)` means to be the same. Newer versions put a function of their own around that
+which is not to be traced, and trace it after all, in pieces, unless the caller insists on `fullgraph=True`.
+"""
 
 
 class Keeper(Protocol):

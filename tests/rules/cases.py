@@ -115,6 +115,8 @@ def run_facts(case: Case) -> RunFacts:
         told=run.get("told", False),
         steps=tuple(_record(index, letter, run) for index, letter in enumerate(run.get("called") or "")),
         announced=run["announced"],
+        not_finite={branch: tuple(steps) for branch, steps in run.get("not_finite", {}).items()},
+        changed_at=tuple(run.get("changed_at", ())),
     )
 
 

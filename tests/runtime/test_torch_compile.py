@@ -38,6 +38,7 @@ def test_compiled_models_and_blocks(how: str, threshold: Any) -> None:
         return graph.forward
 
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     forward: Any = model
     if how == "blocks":
         for block in model.transformer_blocks:
@@ -51,6 +52,8 @@ def test_compiled_models_and_blocks(how: str, threshold: Any) -> None:
     assert seen == outcomes
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(got, expected, strict=True))
     assert graphs > 0
+    if how != "blocks":
+        assert not torch._dynamo.utils.counters["graph_break"], "not even where the caller does not insist"
 
 
 def test_a_compiled_transformer_in_a_pipeline_is_known_by_its_class() -> None:
