@@ -10,11 +10,12 @@ from cachedsl.convert.exporting import ratios_of, whole_notes
 from cachedsl.convert.forms import CALL, Settings, call_name
 from cachedsl.convert.notes import BAD_OPTION, DIFFERS, NOT_CARRIED, Converted, Note
 from cachedsl.convert.options import ANY, Option, Options, read_options
-from cachedsl.convert.whole_steps import FLUX_RATIOS, first_block, magcache, retained, sea_cache
+from cachedsl.convert.whole_steps import first_block, magcache, retained, sea_cache
 from cachedsl.language.kinds import Flag, Kind, ListOf, Number, Whole
 from cachedsl.language.misfit import Misfit, Path
 from cachedsl.language.parts import Compute, Signal
 from cachedsl.language.policy import Policy
+from cachedsl.language.published import FLUX_RATIOS
 from cachedsl.language.schedule import MaskMismatch, resolve_mask, resolve_steps
 from cachedsl.text.tree import Node
 

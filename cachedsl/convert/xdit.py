@@ -11,8 +11,9 @@ from cachedsl.convert.flags import misspelt, own
 from cachedsl.convert.forms import Settings
 from cachedsl.convert.notes import BAD_OPTION, DIFFERS, Converted, Note
 from cachedsl.convert.options import Option, read_options
-from cachedsl.convert.whole_steps import COEFFICIENTS, OFF, first_block, teacache
+from cachedsl.convert.whole_steps import OFF, first_block, teacache
 from cachedsl.language.kinds import Flag, Number
+from cachedsl.language.published import COEFFICIENTS
 
 NAME = "xDiT"
 TABLE: dict[str, Option] = {

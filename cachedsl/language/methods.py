@@ -37,6 +37,8 @@ class Method:
         probes: tensors of the front blocks' movement that it holds; none where it does not go by it.
         formula: what it returns k steps after the last computed one, for the table of docs/language.md.
         exact_on: the sequences that it continues exactly.
+        needs: how many computed steps it has to have seen to be what it is called, and not something simpler; by
+            default as many as `anchors`.
         letter: what compact notation calls it, followed by its order; none where it cannot say it.
     """
 
@@ -51,7 +53,17 @@ class Method:
     probes: int = 0
     formula: str = ""
     exact_on: str = "constants"
+    needs: Count = field(default=lambda predict: 0)
     letter: str = ""
+
+    @property
+    def forecasts(self) -> bool:
+        """Whether it goes on from what it saw, instead of copying it."""
+        return bool(self.words)
+
+    def fed_by(self, predict: Any) -> int:
+        """Return how many computed steps it has to have seen to be what it is called."""
+        return self.needs(predict) or self.anchors(predict)
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -120,6 +132,7 @@ BUNDLED = (
         reads=("history", "rank", "ridge", *SHARED),
         anchors=lambda predict: int(predict.history),
         repay_anchors=lambda predict: 0,
+        needs=lambda predict: 4,
         formula="Dynamic Mode Decomposition per batch item; Taylor of order 1 until there are 4 evenly spaced computed "
         "steps",
         exact_on="sums of exponentials with independent patterns, affine sequences",

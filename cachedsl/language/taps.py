@@ -38,6 +38,8 @@ class Tap:
         anchors: how many computed steps it needs before it can be measured.
         observes: whether it looks at every step; None is where it is compared with the step before.
         family: the methods that go by it, with their sources.
+        published: the least and the greatest threshold that was published for it, with its default metric; None where
+            it is not known.
         after: which of it there is when, for the table of docs/language.md.
     """
 
@@ -53,6 +55,7 @@ class Tap:
     anchors: int = 1
     observes: bool | None = None
     family: str = ""
+    published: tuple[float, float] | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -75,6 +78,7 @@ BUNDLED = (
         source="front",
         meter="cachedsl.signals.residual:residual",
         family="First Block Cache, DBCache",
+        published=(0.05, 0.32),  # diffusers' default; the sweep of DBCache's table
     ),
     _HIDDEN_STATES,
     evolve(
@@ -98,6 +102,7 @@ BUNDLED = (
         defaults={"reference": "previous_step", "accumulate": "until_compute"},
         holds=Holds("modulated", strided=True),
         family="TeaCache (arXiv 2411.19108)",
+        published=(0.03, 0.8),  # LTX-Video; FLUX.1-dev
     ),
     Tap(
         "magnitude",
@@ -109,6 +114,7 @@ BUNDLED = (
         requires=("ratios",),
         holds=Holds(None),
         family="MagCache (arXiv 2506.09045)",
+        published=(0.06, 0.24),  # Qwen-Image; FLUX.1-dev
     ),
     Tap(
         "transform_rate",
@@ -122,6 +128,7 @@ BUNDLED = (
         anchors=2,
         observes=True,
         family="EasyCache (arXiv 2507.02860)",
+        published=(0.025, 0.05),  # HunyuanVideo; Wan 2.1
     ),
     Tap(
         "filtered_latent",

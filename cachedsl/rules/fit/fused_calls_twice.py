@@ -1,0 +1,28 @@
+"""`cfg: fused` on a model whose pipelines call once for each branch."""
+
+from __future__ import annotations
+
+from cachedsl.rules.base import Check, Findings, Fit
+from cachedsl.text.finding import Rule
+
+RULE = Rule(
+    "fused-calls-twice",
+    "fit",
+    "`cfg: fused` on a model whose pipelines call once for each branch",
+    severity="warning",
+    why="The calls of one step are then counted as steps of their own. Both branches share one history, and "
+    "each is approximated from the other.",
+    bad="cfg: fused  # on Wan",
+    good="cfg: separate",
+    category="correctness",
+)
+
+
+def check(context: Fit) -> Findings:
+    model = context.model
+    if model is not None and model.cfg == "separate" and context.policy.cfg.mode == "fused":
+        message = f"cfg: pipelines of {model.name} call the transformer once for each branch, and not once for all"
+        yield RULE.finding(message, context.policy.place("cfg"), "`cfg: separate`, or leave it out")
+
+
+CHECKS = (Check(RULE, check),)

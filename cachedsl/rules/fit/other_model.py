@@ -1,0 +1,44 @@
+"""Coefficients that were calibrated on another model."""
+
+from __future__ import annotations
+
+import math
+
+from cachedsl.language.published import COEFFICIENTS, FAMILIES
+from cachedsl.rules.base import Check, Findings, Fit
+from cachedsl.text.finding import Rule
+
+RULE = Rule(
+    "other-model",
+    "fit",
+    "coefficients that were calibrated on another model",
+    severity="warning",
+    why="A polynomial maps the measured movement to that of one model's output. On another family it maps it to"
+    " something else, and the threshold means nothing.",
+    bad="signal: {tap: modulated_input, rescale: [498.65, …]}  # FLUX's, on Wan",
+    good="signal: {tap: modulated_input, rescale: [-52186.24, …]}",
+    category="suspicious",
+)
+
+
+def check(context: Fit) -> Findings:
+    model = context.model
+    for stack in context.shape.stacks if model is not None else ():
+        signal = context.resolved(stack).signal
+        if model is None or signal is None or signal.rescale is None:
+            continue
+        of = {name for name, known in COEFFICIENTS.items() if _same(known, signal.rescale)}
+        if of and all(FAMILIES[name] != model.family for name in of):
+            message = f"reuse.signal.rescale: these are the published coefficients of {min(of)}, not of {model.name}"
+            hint = "take those of the model, or fit some"
+            yield RULE.finding(message, context.span(stack, "reuse", "signal", "rescale"), hint)
+
+
+def _same(known: tuple[float, ...], written: tuple[float, ...]) -> bool:
+    """Compare to 3 significant digits, which is how shortened copies have them."""
+    return len(known) == len(written) and all(
+        math.isclose(a, b, rel_tol=5e-3, abs_tol=1e-3) for a, b in zip(known, written, strict=True)
+    )
+
+
+CHECKS = (Check(RULE, check),)

@@ -1,0 +1,28 @@
+"""`cfg: separate` on a model whose pipelines call once for all branches."""
+
+from __future__ import annotations
+
+from cachedsl.rules.base import Check, Findings, Fit
+from cachedsl.text.finding import Rule
+
+RULE = Rule(
+    "separate-calls-once",
+    "fit",
+    "`cfg: separate` on a model whose pipelines call once for all branches",
+    severity="warning",
+    why="Every second step is then taken for the other branch's. Each branch sees half of the steps, and masks,"
+    " warmup and tail fall on the wrong ones.",
+    bad="cfg: separate  # on Z-Image",
+    good="cfg: fused",
+    category="correctness",
+)
+
+
+def check(context: Fit) -> Findings:
+    model = context.model
+    if model is not None and model.cfg == "fused" and context.policy.cfg.mode == "separate":
+        message = f"cfg: pipelines of {model.name} call the transformer once for all branches, and not once for each"
+        yield RULE.finding(message, context.policy.place("cfg"), "`cfg: fused`, or leave it out")
+
+
+CHECKS = (Check(RULE, check),)

@@ -1,0 +1,34 @@
+"""A polynomial of higher order than any that was published."""
+
+from __future__ import annotations
+
+from cachedsl.rules.asking import said
+from cachedsl.rules.base import Check, Findings, Meaning
+from cachedsl.text.finding import Rule
+
+RULE = Rule(
+    "high-order",
+    "meaning",
+    "a polynomial of higher order than any that was published",
+    severity="warning",
+    why="Each order doubles the noise of the differences that it is made of, and holds one more tensor for each"
+    " unit. TaylorSeer goes up to 4, on class-conditional DiT; on text-to-image models 1 and 2 are used.",
+    bad="predict: {method: taylor, order: 6}",
+    good="predict: {method: taylor, order: 2}",
+    category="suspicious",
+)
+
+
+PUBLISHED = 4
+
+
+def check(context: Meaning) -> Findings:
+    for scope in context.scopes:
+        predict = scope.meant.predict
+        if "order" in predict.spec.reads and said(scope.tree, "predict", "order") and predict.order > PUBLISHED:
+            message = f"predict.order: {predict.order} is above {PUBLISHED}, the highest that was published"
+            hint = "take 1 or 2: high orders amplify noise, and hold a tensor each"
+            yield RULE.finding(message, context.span(*scope.path, "predict", "order"), hint)
+
+
+CHECKS = (Check(RULE, check),)

@@ -1,0 +1,36 @@
+"""A warmup interval that changes nothing."""
+
+from __future__ import annotations
+
+from cachedsl.rules.asking import said
+from cachedsl.rules.base import Check, Findings, Meaning
+from cachedsl.text.finding import Rule
+
+RULE = Rule(
+    "idle-interval",
+    "meaning",
+    "a warmup interval that changes nothing",
+    severity="warning",
+    why="The first step is always computed, and only every k-th step of the warmup is forced. An interval as "
+    "long as the warmup forces the first step alone, as `warmup: 1` does.",
+    bad="warmup: {steps: 4, interval: 4}",
+    good="warmup: {steps: 4, interval: 2}",
+    category="suspicious",
+)
+
+
+def check(context: Meaning) -> Findings:
+    for scope in context.scopes:
+        steps, interval = scope.meant.warmup.steps, scope.meant.warmup.interval
+        if said(scope.tree, "warmup", "interval") is None or interval == 1 or not isinstance(steps, int):
+            continue
+        if interval >= steps:
+            message = (
+                f"warmup.interval: every {interval}th step of a warmup of {steps} is the first step alone, which is "
+                "computed anyway"
+            )
+            hint = "shorten the interval, or write `warmup: 1`"
+            yield RULE.finding(message, context.span(*scope.path, "warmup", "interval"), hint)
+
+
+CHECKS = (Check(RULE, check),)

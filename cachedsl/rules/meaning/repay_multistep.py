@@ -1,0 +1,40 @@
+"""`repay` in a policy that says it is for a multistep sampler."""
+
+from __future__ import annotations
+
+import re
+
+from cachedsl.rules.asking import said
+from cachedsl.rules.base import Check, Findings, Meaning
+from cachedsl.text.finding import Rule
+
+RULE = Rule(
+    "repay-multistep",
+    "meaning",
+    "`repay` in a policy that says it is for a multistep sampler",
+    severity="warning",
+    why="Repaying corrects what a sampler added up. A multistep sampler (UniPC, DPM-Solver++, DEIS) also takes "
+    "differences of the last outputs, and the repayment goes into those, where it is an error.",
+    bad="description: For Wan with UniPC.\npredict: {method: foca, repay: 0.7}",
+    good="description: For Wan with Euler.\npredict: {method: foca, repay: 0.7}",
+    category="suspicious",
+)
+
+
+MULTISTEP = re.compile(r"\b(uni-?pc|dpm-?solver(\+\+)?|dpm\+\+|deis|i?pndm|plms|lms)(?![a-z])", re.IGNORECASE)
+"""Multistep samplers, as diffusers and its users call them."""
+
+
+def check(context: Meaning) -> Findings:
+    found = MULTISTEP.search(context.policy.description)
+    for scope in context.scopes if found else ():
+        if found and scope.meant.predict.repay and said(scope.tree, "predict") is not None:
+            message = (
+                f"predict.repay: the description names {found[0]}, a multistep sampler, which mixes repayments into "
+                "its own differences"
+            )
+            hint = "leave `repay` out, or take a sampler such as Euler"
+            yield RULE.finding(message, context.span(*scope.path, "predict", "repay"), hint)
+
+
+CHECKS = (Check(RULE, check),)

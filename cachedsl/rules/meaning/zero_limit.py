@@ -1,0 +1,37 @@
+"""A limit of 0 reused steps, which published tables write for no limit."""
+
+from __future__ import annotations
+
+from cachedsl.rules.asking import said, without
+from cachedsl.rules.base import Check, Findings, Meaning
+from cachedsl.text.finding import Rule
+
+RULE = Rule(
+    "zero-limit",
+    "meaning",
+    "a limit of 0 reused steps, which published tables write for no limit",
+    severity="warning",
+    why="In compact notation and in published tables `M0` and `MC0` are no limit. In a policy 0 means that no "
+    "step may be reused, so that every step is computed.",
+    bad="reuse: {threshold: 0.12, max_continuous: 0}",
+    good="reuse: {threshold: 0.12}",
+    category="suspicious",
+    fix="Takes the limit out; not safe, because steps are reused then.",
+)
+
+
+LIMITS = ("max_total", "max_continuous")
+
+
+def check(context: Meaning) -> Findings:
+    for scope in context.scopes:
+        for name in LIMITS:
+            path = (*scope.path, "reuse", name)
+            if said(scope.tree, "reuse", name) != 0:
+                continue
+            message = f"reuse.{name}: 0 lets no step be reused; in tables and notation it stands for no limit"
+            fix = without(context.document, path, safe=False, title=f"Take `{name}` out: no limit")
+            yield RULE.finding(message, context.span(*path), "leave it out for no limit", fix=fix)
+
+
+CHECKS = (Check(RULE, check),)
