@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from attrs import evolve, field, frozen
@@ -41,14 +41,17 @@ class Checked:
     policy: PolicyFile | None = field(default=None, eq=False, repr=False)
 
 
-def check_source(source: Source, held: HeldOn = on_nothing) -> Checked:
-    """Check one file as what it holds; as a policy where it is a stranger that was named, or cannot be read."""
+def check_source(source: Source, held: HeldOn = on_nothing, asked: Collection[str] = ()) -> Checked:
+    """Check one file as what it holds; as a policy where it is a stranger that was named, or cannot be read.
+
+    Rules that are opt-in are looked for where `asked` has their code.
+    """
     kind = classify(source)
     if kind == "stranger" and (source.named or source.unreadable):
         kind = "policy"
     document = source.document
     if kind == "policy":
-        return _checked_policy(source, held)
+        return _checked_policy(source, held, asked)
     if kind == "adapter":
         return Checked(source.file, kind, _without_consequences(document, adapter_findings(document)), source)
     findings = ratios_findings(document) if kind == "ratios" else plan_findings(document) if kind == "plan" else ()
@@ -68,7 +71,7 @@ def with_folders(checked: Sequence[Checked], held: HeldOn) -> list[Checked]:
     return [evolve(one, findings=(*one.findings, *more.get(one.file, ()))) for one in checked]
 
 
-def _checked_policy(source: Source, held: HeldOn) -> Checked:
+def _checked_policy(source: Source, held: HeldOn, asked: Collection[str]) -> Checked:
     document = source.document
     path = None if source.path is None else source.path.resolve()
     read = read_checked(document, path)
@@ -77,7 +80,7 @@ def _checked_policy(source: Source, held: HeldOn) -> Checked:
         return Checked(source.file, "policy", findings, source)
     holds = not any(found.severity == "error" for found in findings)
     file = PolicyFile(document, read.policy if holds else None, path, read.parents)
-    findings += policy_lints(file, read, held(path))
+    findings += policy_lints(file, read, held(path), asked)
     return Checked(source.file, "policy", findings, source, file)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -13,7 +13,7 @@ from cachedsl.lower.compile import compile_policy, fit_refusals, outline, refusa
 from cachedsl.plan.model_shape import ModelShape, StackShape
 from cachedsl.rules.base import Count, Fit, Folder, Meaning, ModelFacts, PolicyFile
 from cachedsl.rules.registry import run_lints
-from cachedsl.text.finding import Finding
+from cachedsl.text.finding import Finding, Related
 from cachedsl.text.tree import Document
 
 REFERENCE_STEPS = 28
@@ -36,18 +36,39 @@ class Held:
     steps: int | None
 
 
-def policy_lints(file: PolicyFile, read: Read, held: Sequence[Held]) -> Iterator[Finding]:
+def policy_lints(file: PolicyFile, read: Read, held: Sequence[Held], asked: Collection[str] = ()) -> Iterator[Finding]:
     """Yield what the rules find that look at one file: at its text, at its meaning, and on each model that is held.
 
-    A policy that does not fit a model is an error there, and the lints of that model are left out.
+    Of rules that are opt-in, only the codes that were `asked` for are looked for. A policy that does not fit a model is
+    an error there, and the lints of that model are left out.
     """
     policy, document = file.policy, file.document
-    yield from run_lints("file", file)
+    yield from run_lints("file", file, asked)
     if policy is None:
         return
-    yield from run_lints("meaning", Meaning(policy, document=document, parent=read.parent()))
+    parent = read.parent()
+    found = list(run_lints("meaning", Meaning(policy, document=document, parent=parent), asked))
+    inherited = set[tuple[str, str]]()
+    if parent is not None and any(one.span.file != document.file for one in found):
+        inherited = {(one.code, one.message) for one in run_lints("meaning", Meaning(parent))}
+    yield from (
+        _placed(one, document) for one in found if (one.code, one.message) not in inherited or _is_in(one, document)
+    )
     for one in held:
-        yield from _on_a_model(policy, document, one)
+        for lint in _on_a_model(policy, document, one):
+            yield lint if lint.severity == "error" else _placed(lint, document)
+
+
+def _is_in(found: Finding, document: Document) -> bool:
+    return found.span.file == document.file
+
+
+def _placed(found: Finding, document: Document) -> Finding:
+    """Return a finding in a parent's file at the `extends` that brings it in: there it can be mended or ignored."""
+    extends = document.root.mapping.get("extends") if document.root is not None else None
+    if _is_in(found, document) or extends is None:
+        return found
+    return evolve(found, span=extends.span, related=(*found.related, Related("written here", found.span)), fix=None)
 
 
 def _on_a_model(policy: Policy, document: Document, held: Held) -> Iterator[Finding]:

@@ -39,9 +39,16 @@ def rules_page(rules: Iterable[Rule]) -> str:
 
 def rule_text(rule: Rule) -> str:
     """Return a rule's page for a terminal, without a line break at its end."""
-    parts = [f"{rule.code}: {rule.summary} ({rule.severity}, {rule.category}, stage {rule.stage})", rule.why]
+    parts = [
+        f"{rule.code}: {rule.summary} ({rule.severity}, {rule.category}, stage {rule.stage}{_chosen(rule)})",
+        rule.why,
+    ]
     parts += [f"{title}\n{_indented(text)}" for title, text in (("Bad:", rule.bad), ("Good:", rule.good)) if text]
     return "\n\n".join([*(part for part in parts if part), f"Fix: {fix_words(rule)}", rule.url])
+
+
+def _chosen(rule: Rule) -> str:
+    return f", only where `{rule.code}` itself is selected" if rule.opt_in else ""
 
 
 def fix_words(rule: Rule) -> str:
@@ -59,7 +66,7 @@ def _table(rules: Iterable[Rule]) -> Iterator[str]:
 def _section(rule: Rule) -> str:
     return (
         f"{rule.summary[0].upper()}{rule.summary[1:]}.\n\n"
-        f"*{rule.severity.capitalize()}, {rule.category}; found {STAGES[rule.stage]}.*\n\n"
+        f"*{rule.severity.capitalize()}, {rule.category}; found {STAGES[rule.stage]}{_chosen(rule)}.*\n\n"
         f"**Why.** {rule.why}\n\n"
         f"**Bad:**\n\n```text\n{rule.bad}\n```\n\n"
         f"**Good:**\n\n```text\n{rule.good}\n```\n\n"

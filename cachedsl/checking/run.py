@@ -144,7 +144,7 @@ class Run:
 
     def _check(self, source: Source) -> Checked:
         try:
-            return check_source(source, self._held)
+            return check_source(source, self._held, self.selection(self.config(source.path)).select)
         except Exception as error:
             raise Fault(source.file) from error
 

@@ -28,7 +28,8 @@ def wrong_selector(name: str) -> str | None:
 class Selection:
     """The rules that are looked for.
 
-    A code says more than a category, and a category more than `all`; of two that say as much, `ignore` wins.
+    A code says more than a category, and a category more than `all`; of two that say as much, `ignore` wins. A
+    rule that is opt-in is chosen by its code alone.
 
     Attributes:
         select: codes, categories or `all`.
@@ -55,7 +56,7 @@ class Selection:
 
 
 def _weight(rule: Rule, names: Iterable[str]) -> int:
-    weights = {ALL: 1, rule.category: 2, rule.code: 3}
+    weights = {rule.code: 3} if rule.opt_in else {ALL: 1, rule.category: 2, rule.code: 3}
     return max((weights.get(name, 0) for name in names), default=0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -61,10 +61,10 @@ def run_checks(stage: Stage, context: Any) -> Findings:
             yield from check.check(context)
 
 
-def run_lints(stage: Stage, context: Any) -> Findings:
-    """Yield what the lints of a stage find."""
+def run_lints(stage: Stage, context: Any, asked: Collection[str] = ()) -> Findings:
+    """Yield what the lints of a stage find; of those that are opt-in, only the codes that were `asked` for."""
     for check in checks():
-        if check.stage == stage and check.is_lint:
+        if check.stage == stage and check.is_lint and (not check.rule.opt_in or check.rule.code in asked):
             yield from check.check(context)
 
 

@@ -107,6 +107,7 @@ class Rule:
         category: what kind of fault it is, one of `CATEGORIES`; a rule is selected by its code or by this.
         fix: a sentence on what `cachedsl check --fix` does about it, and whether that is safe; empty where a person has
             to mend it.
+        opt_in: whether it is looked for only where its code is selected, and not under `all` or its category.
     """
 
     code: str
@@ -118,6 +119,7 @@ class Rule:
     good: str = field(default="", eq=False)
     category: Category = field(default="correctness", eq=False, kw_only=True)
     fix: str = field(default="", eq=False, kw_only=True)
+    opt_in: bool = field(default=False, eq=False, kw_only=True)
 
     @property
     def url(self) -> str:

@@ -148,7 +148,7 @@ def test_standard_input_lies_where_it_is_said_to(folder: Path) -> None:
     (folder / "base.yaml").write_text("version: 1\ntail: 2\n")
     beside = check("-", "--stdin-filename", "inner/new.yaml", stdin="version: 1\nextends: ../base.yaml\n")
     assert "extends-outside" in beside.stdout, "the tree of inner/pyproject.toml is a tree of its own"
-    assert codes("-", "--stdin-filename", "new.yaml", stdin="version: 1\nextends: base.yaml\n") == []
+    assert codes("-", "--stdin-filename", "new.yaml", stdin="version: 1\nextends: base.yaml\nwarmup: 4\n") == []
 
 
 def test_models_and_steps_make_what_does_not_fit_fail(folder: Path) -> None:

@@ -64,8 +64,8 @@ assert all(value >= 0 for value in values)
 assert reused, values
 
 result = CliRunner().invoke(main, ["check", checked])
-assert "warning[no-description]: description: the policy has none" in result.output, result.output
+assert "warning[example-description]: description: the policy has none" in result.output, result.output
 assert result.exit_code == 0, result.output
 rules = CliRunner().invoke(main, ["rules"])
-assert "no-description" in rules.output
+assert "example-description" in rules.output
 print(json.dumps({"reused": reused}))

@@ -32,6 +32,7 @@ from typing import Any
 import yaml
 
 from cachedsl import load_policy
+from cachedsl.checking.catalogue import all_rules
 from cachedsl.checking.check import Checked
 from cachedsl.checking.models import held_on
 from cachedsl.checking.run import Options, Run
@@ -44,6 +45,7 @@ from cachedsl.text.finding import Finding, PolicyError
 from cachedsl.trace import StepRecord
 
 FOLDER = Path(__file__).parent / "cases"
+OPT_IN = [rule.code for rule in all_rules() if rule.opt_in]
 Case = Mapping[str, Any]
 
 
@@ -92,7 +94,7 @@ def checked(case: Case, folder: Path) -> list[Checked]:
         (folder / name).write_text(case["policy"] + text * times, encoding="utf-8", newline="")
     models = [case["model"]] if "model" in case else []
     steps = [case["steps"]] if "steps" in case else []
-    options = Options(held=held_on(models, steps) or None)
+    options = Options(select=("all", *OPT_IN), held=held_on(models, steps) or None)
     return Run([str(folder) if case.get("folder") else name], io.BytesIO(), options).examine()
 
 

@@ -18,10 +18,14 @@ RULE = Rule(
 )
 
 
+FORCED = ("no_history", "warmup")
+
+
 def check(context: Count) -> Findings:
     steps = context.num_steps or 0
     for stack in context.plan.stacks if context.plan else ():
-        forced, table = stack.rules.warmup, stack.table or ()
+        table = stack.table or ()
+        forced = sum(entry.reason in FORCED for entry in table)
         if stack.rules.warmup_interval > 1 or all(entry.verdict == "compute" for entry in table):
             continue
         if 2 * forced > steps > 0 and stack.units:

@@ -26,8 +26,8 @@ def check(context: Meaning) -> Findings:
             continue
         if interval >= steps:
             message = (
-                f"warmup.interval: every {interval}th step of a warmup of {steps} is the first step alone, which is "
-                "computed anyway"
+                f"warmup.interval: an interval of {interval} in a warmup of {steps} forces the first step alone, "
+                "which is computed anyway"
             )
             hint = "shorten the interval, or write `warmup: 1`"
             yield RULE.finding(message, context.span(*scope.path, "warmup", "interval"), hint)

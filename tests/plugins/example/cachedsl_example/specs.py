@@ -31,7 +31,7 @@ DAMPED = Method(
     formula="Y + damping · (Y − Y′)",
 )
 RULE = Rule(
-    "no-description",
+    "example-description",
     "meaning",
     "a policy says nothing of what it is for",
     severity="warning",
