@@ -56,16 +56,20 @@ def find_rule(code: str) -> Rule | None:
 
 def run_checks(stage: Stage, context: Any) -> Findings:
     """Yield what the checks of a stage find, lints aside."""
-    for check in checks():
-        if check.stage == stage and not check.is_lint:
-            yield from check.check(context)
+    for check in _at(stage, False):
+        yield from check.check(context)
 
 
 def run_lints(stage: Stage, context: Any, asked: Collection[str] = ()) -> Findings:
     """Yield what the lints of a stage find; of those that are opt-in, only the codes that were `asked` for."""
-    for check in checks():
-        if check.stage == stage and check.is_lint and (not check.rule.opt_in or check.rule.code in asked):
+    for check in _at(stage, True):
+        if not check.rule.opt_in or check.rule.code in asked:
             yield from check.check(context)
+
+
+@lru_cache(maxsize=32)
+def _at(stage: Stage, lint: bool) -> tuple[Check, ...]:
+    return tuple(check for check in checks() if check.stage == stage and check.is_lint == lint)
 
 
 @lru_cache(maxsize=1)
