@@ -21,7 +21,7 @@ RULE = Rule(
 def check(context: Fit) -> Findings:
     model = context.model
     if model is not None and model.cfg == "separate" and context.policy.cfg.mode == "fused":
-        message = f"cfg: pipelines of {model.name} call the transformer once for each branch, and not once for all"
+        message = f"cfg: with guidance on, pipelines of {model.name} call once for each branch, and not once for all"
         yield RULE.finding(message, context.policy.place("cfg"), "`cfg: separate`, or leave it out")
 
 

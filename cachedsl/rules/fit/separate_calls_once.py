@@ -21,7 +21,7 @@ RULE = Rule(
 def check(context: Fit) -> Findings:
     model = context.model
     if model is not None and model.cfg == "fused" and context.policy.cfg.mode == "separate":
-        message = f"cfg: pipelines of {model.name} call the transformer once for all branches, and not once for each"
+        message = f"cfg: with guidance on, pipelines of {model.name} call once for all branches, and not once for each"
         yield RULE.finding(message, context.policy.place("cfg"), "`cfg: fused`, or leave it out")
 
 
