@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-from cachedsl.language.published import COEFFICIENTS, FAMILIES
+from cachedsl.language.published import COEFFICIENTS, FAMILIES, FLUX_RATIOS
 from cachedsl.rules.base import Check, Findings, Fit
 from cachedsl.text.finding import Rule
 
 RULE = Rule(
     "other-model",
     "fit",
-    "coefficients that were calibrated on another model",
+    "coefficients or ratios that were calibrated on another model",
     severity="warning",
     why="A polynomial maps the measured movement to that of one model's output. On another family it maps it to"
     " something else, and the threshold means nothing.",
@@ -25,7 +25,13 @@ def check(context: Fit) -> Findings:
     model = context.model
     for stack in context.shape.stacks if model is not None else ():
         signal = context.resolved(stack).signal
-        if model is None or signal is None or signal.rescale is None:
+        if model is None or signal is None:
+            continue
+        if signal.ratios is not None and signal.ratios.values == FLUX_RATIOS and model.family != FAMILIES["flux"]:
+            message = f"reuse.signal.ratios: these are the published ratios of flux, not of {model.name}"
+            hint = f"calibrate them on the model: cachedsl calibrate {signal.tap}"
+            yield RULE.finding(message, context.span(stack, "reuse", "signal", "ratios"), hint)
+        if signal.rescale is None:
             continue
         of = {name for name, known in COEFFICIENTS.items() if _same(known, signal.rescale)}
         if of and all(FAMILIES[name] != model.family for name in of):
