@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -127,9 +128,16 @@ class Read:
         return evolve(policy, origin=Origin(above.label, above.roots, above.tree))
 
 
-def read_checked(document: Document, path: Path | None) -> Read:
-    """Return what a document means and what is wrong with it; `path` is the file's own, None for text."""
-    return _read(document, path)
+Opener = Callable[[Path, str], Document]
+"""Reads the file at a path; findings call it by the second argument."""
+
+
+def read_checked(document: Document, path: Path | None, opened: Opener = read_document) -> Read:
+    """Return what a document means and what is wrong with it; `path` is the file's own, None for text.
+
+    Parents are read by `opened`: an editor holds texts that are not saved yet.
+    """
+    return _read(document, path, opened)
 
 
 @frozen
@@ -139,6 +147,7 @@ class _File:
     document: Document
     path: Path | None
     children: tuple[_File, ...] = field(default=())
+    opened: Opener = read_document
 
     @property
     def label(self) -> str:
@@ -168,10 +177,10 @@ def load_document(document: Document, path: Path | None) -> Policy:
     return read.policy
 
 
-def _read(document: Document, path: Path | None) -> Read:
+def _read(document: Document, path: Path | None, opened: Opener = read_document) -> Read:
     findings: list[Finding] = []
     parents: list[Path] = []
-    layer = _layer(_File(document, path), findings, parents)
+    layer = _layer(_File(document, path, opened=opened), findings, parents)
     if layer is None:
         return Read(None, in_file_order(findings), tuple(parents))
     tree = without_nulls(layer.tree)
@@ -233,7 +242,7 @@ def _parent(root: Node, file: _File, findings: list[Finding], parents: list[Path
         findings.append(CYCLE.finding(message, node.span, "take one of these `extends` out"))
         return None
     parents.append(found)
-    return _layer(_File(read_document(found, label), found, chain), findings, parents)
+    return _layer(_File(file.opened(found, label), found, chain, file.opened), findings, parents)
 
 
 def _find_parent(name: str, file: _File) -> Path | str:

@@ -11,10 +11,11 @@ from cachedsl.checking.kinds import FileKind, classify
 from cachedsl.checking.lints import Held, folder_lints, policy_lints
 from cachedsl.checking.plans import plan_findings
 from cachedsl.checking.sources import Source
-from cachedsl.loading import read_checked
+from cachedsl.loading import Opener, read_checked
 from cachedsl.matching.reading import adapter_findings
 from cachedsl.rules.base import PolicyFile
 from cachedsl.rules.shape.ratios import ratios_findings
+from cachedsl.text.document import read_document
 from cachedsl.text.finding import Finding, in_file_order
 from cachedsl.text.tree import Document
 
@@ -41,17 +42,19 @@ class Checked:
     policy: PolicyFile | None = field(default=None, eq=False, repr=False)
 
 
-def check_source(source: Source, held: HeldOn = on_nothing, asked: Collection[str] = ()) -> Checked:
+def check_source(
+    source: Source, held: HeldOn = on_nothing, asked: Collection[str] = (), opened: Opener = read_document
+) -> Checked:
     """Check one file as what it holds; as a policy where it is a stranger that was named, or cannot be read.
 
-    Rules that are opt-in are looked for where `asked` has their code.
+    Rules that are opt-in are looked for where `asked` has their code. What a policy extends is read by `opened`.
     """
     kind = classify(source)
     if kind == "stranger" and (source.named or source.unreadable):
         kind = "policy"
     document = source.document
     if kind == "policy":
-        return _checked_policy(source, held, asked)
+        return _checked_policy(source, held, asked, opened)
     if kind == "adapter":
         return Checked(source.file, kind, _without_consequences(document, adapter_findings(document)), source)
     findings = ratios_findings(document) if kind == "ratios" else plan_findings(document) if kind == "plan" else ()
@@ -71,10 +74,10 @@ def with_folders(checked: Sequence[Checked], held: HeldOn) -> list[Checked]:
     return [evolve(one, findings=(*one.findings, *more.get(one.file, ()))) for one in checked]
 
 
-def _checked_policy(source: Source, held: HeldOn, asked: Collection[str]) -> Checked:
+def _checked_policy(source: Source, held: HeldOn, asked: Collection[str], opened: Opener) -> Checked:
     document = source.document
     path = None if source.path is None else source.path.resolve()
-    read = read_checked(document, path)
+    read = read_checked(document, path, opened)
     findings = list(_without_consequences(document, read.findings))
     if document.root is None or document.broken:
         return Checked(source.file, "policy", findings, source)

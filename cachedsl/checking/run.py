@@ -18,6 +18,8 @@ from cachedsl.checking.ignores import ignore_findings, ignores_of, without_ignor
 from cachedsl.checking.lints import Held
 from cachedsl.checking.selection import Selection
 from cachedsl.checking.sources import STDIN, Source, list_files, read_sources, source_of_text
+from cachedsl.loading import Opener
+from cachedsl.text.document import read_document
 from cachedsl.text.finding import Rule
 
 
@@ -41,6 +43,7 @@ class Options:
         dependents: whether policies that extend a named file are checked with it.
         stdin_filename: where standard input is taken to lie.
         skip_others: whether files of other tools are passed over, also where they are named.
+        opened: reads what a policy extends.
     """
 
     select: tuple[str, ...] | None = None
@@ -50,6 +53,7 @@ class Options:
     dependents: bool = True
     stdin_filename: str | None = None
     skip_others: bool = False
+    opened: Opener = read_document
 
 
 class Run:
@@ -144,7 +148,8 @@ class Run:
 
     def _check(self, source: Source) -> Checked:
         try:
-            return check_source(source, self._held, self.selection(self.config(source.path)).select)
+            asked = self.selection(self.config(source.path)).select
+            return check_source(source, self._held, asked, self.options.opened)
         except Exception as error:
             raise Fault(source.file) from error
 

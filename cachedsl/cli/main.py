@@ -20,10 +20,12 @@ COMMANDS = {
     "demo": "cachedsl.cli.demo",
     "diff": "cachedsl.cli.diff",
     "explain": "cachedsl.cli.explain",
+    "lsp": "cachedsl.cli.lsp",
     "plan": "cachedsl.cli.plan",
     "policies": "cachedsl.cli.policies",
     "rule": "cachedsl.cli.rules",
     "rules": "cachedsl.cli.rules",
+    "schema": "cachedsl.cli.schema",
 }
 
 

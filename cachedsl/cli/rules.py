@@ -12,6 +12,11 @@ from cachedsl.checking.pages import rule_text, rules_page
 from cachedsl.cli.tables import print_table, table_of
 
 
+def _codes(context: click.Context, option: click.Parameter, typed: str) -> list[str]:
+    """Return the codes that a shell may complete what is typed to."""
+    return [rule.code for rule in all_rules() if rule.code.startswith(typed)]
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As a list of objects, with reasons and examples.")
 @click.option("--markdown", is_flag=True, help="As docs/rules.md has them.")
@@ -30,7 +35,7 @@ def rules(as_json: bool, markdown: bool) -> None:
 
 
 @click.command()
-@click.argument("code")
+@click.argument("code", shell_complete=_codes)
 def rule(code: str) -> None:
     """Explain the rule CODE: what is wrong, why, and how to mend it."""
     found = rule_called(code)

@@ -106,11 +106,12 @@ def entries(cls: Any = Policy, path: tuple[str, ...] = ()) -> Iterator[Entry]:
 def _entry(path: tuple[str, ...], declared: Key, required: str = "required") -> Entry:
     kind: Any = declared.kind
     expected = getattr(kind, "expected", kind.title)
-    default = required if declared.required and declared.shown is None else _default(declared)
+    default = required if declared.required and declared.shown is None else default_words(declared)
     return Entry(".".join(path), expected, default, declared.words, tuple(getattr(kind, "words", ())))
 
 
-def _default(declared: Key) -> str:
+def default_words(declared: Key) -> str:
+    """Return a key's default, in words and Markdown."""
     if declared.shown is not None:
         return declared.shown
     value = declared.default

@@ -1,0 +1,1 @@
+"""A language server for policies and adapters: what an editor shows while they are typed."""

@@ -1,0 +1,27 @@
+"""`cachedsl schema` prints what is checked in, where no plugin adds to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cachedsl.cli.main import main
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
+
+
+@pytest.mark.parametrize("name", ["policy", "adapter", "check"])
+def test_it_prints_the_published_schema(name: str) -> None:
+    printed = CliRunner().invoke(main, ["schema", name])
+    assert printed.exit_code == 0
+    published = (SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")
+    assert json.loads(printed.output) == json.loads(published)
+
+
+def test_another_name_is_wrong_use() -> None:
+    printed = CliRunner().invoke(main, ["schema", "polcy"])
+    assert printed.exit_code == 2
+    assert "'policy', 'adapter', 'check'" in printed.output
