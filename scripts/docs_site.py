@@ -1,8 +1,8 @@
 """What the documentation site takes from outside `docs/`, and where links to it lead.
 
 Pages are also read in the repository, so their links are those of the repository: `../schemas/policy.schema.json`,
-`docs/check.md`. mkdocs calls `on_files` and `on_page_markdown` (see `hooks` in mkdocs.yml), which publish the files below
-and turn each such link into the site's own.
+`docs/check.md`. mkdocs calls `on_files` and `on_page_markdown` (see `hooks` in mkdocs.yml), which publish the files
+below and turn each such link into the site's own.
 """
 
 from __future__ import annotations
