@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: demo test check test-matrix lint format check-format clean
+.PHONY: demo test check docs test-matrix lint format check-format clean
 
 demo: .venv/.ready-demo
 	$(BIN)/cachedsl demo
@@ -17,6 +17,10 @@ check: .venv/.ready-test lint
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
 		-k "not (agrees_with_the_reference_interpreter or table_agrees_with_the_machine)" \
 		$(wildcard tests/unit tests/policy tests/machine tests/text)
+
+# The documentation as a site: open build/site/index.html.
+docs: .venv/.ready-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The oldest diffusers that pyproject.toml admits (before it, Qwen-Image is called with other arguments), from a folder
 # that goes before .venv's own packages. What drives models is tested, on the families that it has.

@@ -41,6 +41,10 @@ def to_markdown(report: dict[str, Any], as_trained: dict[str, Any] | None = None
         f"computed* is counted by hooks on the blocks, *time ratio* is the uncached run's time over this one's in the "
         f"same process (median of {report['repeats']}). cache-dit's Dynamic Block Prune, which ends in a TypeError on "
         f"DiT in version 1.5.3, is mended here.\n",
+        f"PSNR is taken over all {samples} digits at once, so a single one that comes out as another drawing can cost "
+        f"many dB. [The demo](demo.md) has lower figures for some of these policies, of 50 digits from the noise of "
+        f"seed 0: one of them holds most of the squared error there. [choosing.md](choosing.md#how-sure-is-a-number) "
+        f"shows it for several seeds. Compare figures of one table only.\n",
         _head("share", "settings"),
     ]
     for target in targets:

@@ -15,7 +15,7 @@ from cachedsl import Policy, attached
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = ("README.md", "docs/language.md", "docs/models.md", "docs/placement.md")
+PAGES = ("README.md", "docs/choosing.md", "docs/language.md", "docs/models.md", "docs/placement.md")
 EXAMPLES = [
     (page, number, text)
     for page in PAGES
