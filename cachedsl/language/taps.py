@@ -36,6 +36,7 @@ class Tap:
         requires: parameters that have no default for it.
         holds: what it keeps between steps.
         anchors: how many computed steps it needs before it can be measured.
+        places: whether it must know where in the picture each part of the latent belongs.
         observes: whether it looks at every step; None is where it is compared with the step before.
         family: the methods that go by it, with their sources.
         after: which of it there is when, for the table of docs/language.md.
@@ -51,6 +52,7 @@ class Tap:
     requires: tuple[str, ...] = ()
     holds: Holds = Holds("hidden", strided=True)
     anchors: int = 1
+    places: bool = False
     observes: bool | None = None
     family: str = ""
 
@@ -131,6 +133,7 @@ BUNDLED = (
         reads=("reference", "metric", "rescale", "accumulate", "stride", "exponent"),
         defaults={"reference": "previous_step", "accumulate": "until_compute"},
         holds=Holds("latent", strided=True, float32=True),
+        places=True,
         family="SeaCache (arXiv 2602.18993)",
     ),
 )

@@ -39,9 +39,12 @@ def _grid(positions: Any, latent: torch.Tensor) -> tuple[int, int] | None:
     """Return height and width from `(tokens, 2 or more)` positions, None where they are not those of all tokens."""
     if not isinstance(positions, torch.Tensor):
         return None
-    corners = positions.reshape(-1, positions.shape[-1])[:, -2:].long()
-    height, width = (int(size) for size in (corners.amax(0) - corners.amin(0) + 1).tolist())
-    return (height, width) if height * width == latent.shape[1] else None
+    every = positions.reshape(-1, positions.shape[-1]).long()[: latent.shape[1]]
+    first = (every[:, :-2] == every[:1, :-2]).all(-1)  # what stands behind it, such as a reference image, has others
+    corners = torch.where(first[:, None], every[:, -2:], every[:1, -2:])
+    sizes = corners.amax(0) - corners.amin(0) + 1
+    height, width, tokens = (int(size) for size in torch.cat([sizes, first.cumprod(0).sum()[None]]).tolist())
+    return (height, width) if height * width == tokens else None
 
 
 def first_tensor(output: Any) -> torch.Tensor:

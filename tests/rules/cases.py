@@ -100,7 +100,8 @@ def run_facts(case: Case) -> RunFacts:
     """Return the facts of a run.
 
     `run` has `called`, a letter a step: `C` computed, `R` reused, `-` no block ran, `N` a measurement that was not
-    finite; `announced`, the step count; and `uncached`, `told`, `reason` and `value` as `RunFacts` and `StepRecord` do.
+    finite; `announced`, the step count; and `uncached`, `told`, `not_finite`, `changed_at`, `reason` and `value` as
+    `RunFacts` and `StepRecord` do.
     """
     run = case["run"]
     policy = parse_policy(case["policy"], "policy.yaml")
@@ -113,6 +114,8 @@ def run_facts(case: Case) -> RunFacts:
         told=run.get("told", False),
         steps=tuple(_record(index, letter, run) for index, letter in enumerate(run.get("called") or "")),
         announced=run["announced"],
+        not_finite={branch: tuple(steps) for branch, steps in run.get("not_finite", {}).items()},
+        changed_at=tuple(run.get("changed_at", ())),
     )
 
 
