@@ -23,12 +23,17 @@ def read_model_input(
         PatternMismatch: the argument that the adapter names is no tensor.
     """
     given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
+    return model_input(given, adapter, type(module).__name__)
+
+
+def model_input(given: Mapping[str, Any], adapter: InputAdapter, label: str) -> ModelInput:
+    """Return the same from the arguments by name, of a model called `label`. Raises likewise."""
     latent = given.get(adapter.latent)
     if isinstance(latent, (list, tuple)) and latent and all(isinstance(part, torch.Tensor) for part in latent):
         latent = torch.cat([part.flatten() for part in latent])[None, None]
     if not isinstance(latent, torch.Tensor):
         raise PatternMismatch(
-            f"{type(module).__name__}: the adapter says that `{adapter.latent}` is the noisy latent, but the call has "
+            f"{label}: the adapter says that `{adapter.latent}` is the noisy latent, but the call has "
             f"{'none' if latent is None else f'a {type(latent).__name__}'}; correct `input` in the adapter"
         )
     positions = given.get(adapter.positions) if adapter.positions else None
