@@ -11,6 +11,7 @@ import inspect
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -137,13 +138,24 @@ def _guess(trial: _Trial, seen: SeenList, total: int) -> Guess:
 
 
 def _of_one_shape(seen: SeenList, found: Guess) -> Guess:
-    """Leave out levels, as a UNet has: what such a block adds to its input cannot be told, or measured."""
+    """Leave out levels, as a UNet has: what such a block adds to its input cannot be told, or measured.
+
+    So are blocks between which the loop itself takes another level: what all of them add is not what they did.
+    """
     hidden = "" if found.stack is None else found.stack.hidden or ""
     for call in seen.calls:
         entry = call.tensors.get(hidden)
         if entry is not None and entry.shape not in call.output:
             left = next((shape for shape in call.output if isinstance(shape, tuple)), ())
             return Guess(None, f"its block {call.index} takes {hidden} as {entry.shape} and returns it as {left}")
+    for before, call in pairwise(seen.calls):
+        left, entry = before.tensors.get(hidden), call.tensors.get(hidden)
+        if left is not None and entry is not None and call.index > before.index and left.shape != entry.shape:
+            return Guess(
+                None,
+                f"its block {call.index} takes {hidden} as {entry.shape} where block {before.index} took it as "
+                f"{left.shape}",
+            )
     return found
 
 
