@@ -149,12 +149,12 @@ def _of_one_shape(seen: SeenList, found: Guess) -> Guess:
             left = next((shape for shape in call.output if isinstance(shape, tuple)), ())
             return Guess(None, f"its block {call.index} takes {hidden} as {entry.shape} and returns it as {left}")
     for before, call in pairwise(seen.calls):
-        left, entry = before.tensors.get(hidden), call.tensors.get(hidden)
-        if left is not None and entry is not None and call.index > before.index and left.shape != entry.shape:
+        other, entry = before.tensors.get(hidden), call.tensors.get(hidden)
+        if other is not None and entry is not None and call.index > before.index and other.shape != entry.shape:
             return Guess(
                 None,
                 f"its block {call.index} takes {hidden} as {entry.shape} where block {before.index} took it as "
-                f"{left.shape}",
+                f"{other.shape}",
             )
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -29,8 +29,8 @@ def read_model_input(
 def model_input(given: Mapping[str, Any], adapter: InputAdapter, label: str) -> ModelInput:
     """Return the same from the arguments by name, of a model called `label`. Raises likewise."""
     latent = given.get(adapter.latent)
-    if isinstance(latent, (list, tuple)) and latent and all(isinstance(part, torch.Tensor) for part in latent):
-        latent = torch.cat([part.flatten() for part in latent])[None, None]
+    if isinstance(latent, (list, tuple)) and (parts := list(_tensors(latent))):
+        latent = torch.cat([part.flatten() for part in parts])[None, None]
     if not isinstance(latent, torch.Tensor):
         raise PatternMismatch(
             f"{label}: the adapter says that `{adapter.latent}` is the noisy latent, but the call has "
@@ -38,6 +38,14 @@ def model_input(given: Mapping[str, Any], adapter: InputAdapter, label: str) -> 
         )
     positions = given.get(adapter.positions) if adapter.positions else None
     return ModelInput(latent, None, adapter.axes, lambda: _grid(positions, latent))
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors of a list of them, or of lists: an image, and those that it goes by."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    for part in value if isinstance(value, (list, tuple)) else ():
+        yield from _tensors(part)
 
 
 def _grid(positions: Any, latent: torch.Tensor) -> tuple[int, int] | None:

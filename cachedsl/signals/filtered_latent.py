@@ -47,7 +47,7 @@ def filtered_latent(view: StepView, signal: Signal) -> torch.Tensor:
 def _on_grid(model_input: ModelInput) -> tuple[torch.Tensor, tuple[int, ...], int]:
     """Return the latent in float32, which of its axes are places, and which its channels."""
     latent = model_input.latent.float()
-    if latent.ndim > 3 or model_input.axes:
+    if model_input.axes or (model_input.axes is None and latent.ndim > 3):
         axes = model_input.axes or tuple(range(2, latent.ndim))
         return latent, axes, next((axis for axis in range(1, latent.ndim) if axis not in axes), -1)
     grid = model_input.on_grid()
