@@ -1,6 +1,6 @@
 """Guess the adapter of a model that nobody has described: look at one call, then at names and shapes."""
 
-from cachedsl.infer.guess import Guess, guess
+from cachedsl.infer.guess import Guess, guess, guess_input
 from cachedsl.infer.memory import Memory
 from cachedsl.infer.seen import SeenCall, SeenList, SeenTensor, is_block_list, watch
 from cachedsl.infer.values import copied, tensors
@@ -13,6 +13,7 @@ __all__ = [
     "SeenTensor",
     "copied",
     "guess",
+    "guess_input",
     "is_block_list",
     "tensors",
     "watch",

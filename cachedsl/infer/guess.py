@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import torch
 from attrs import frozen
 
 from cachedsl.infer.seen import SeenCall, SeenList
-from cachedsl.matching.adapter import StackAdapter
+from cachedsl.matching.adapter import InputAdapter, StackAdapter
 
 _HIDDEN = re.compile(r"^(hidden_states?|x|h|hidden)$|img|image|latent|sample|video|vis")
 _ENCODER = re.compile(r"encoder|context|ctx|txt|text|prompt|caption|cond|audio|^(y|c|e)$")
@@ -44,6 +46,21 @@ def guess(seen: SeenList) -> Guess:
     if lengths == {2}:
         return _two_streams(seen)
     return Guess(None, f"its blocks return {' or '.join(map(str, sorted(lengths)))} tensors")
+
+
+def guess_input(given: Mapping[str, Any]) -> InputAdapter:
+    """Guess which argument of the model's call is its latent: by name, then by order; tokens are no grid.
+
+    Args:
+        given: the arguments by name, in the order of the signature.
+    """
+    tensors = {name: v for name, v in given.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
+    fitting = [name for name, tensor in tensors.items() if tensor.ndim > 1]
+    usual = InputAdapter().latent
+    latent = min(fitting, key=lambda name: (name != usual, not _HIDDEN.search(name)), default=None)
+    if latent is None or tensors[latent].ndim <= _TOKENS:
+        return InputAdapter(latent or usual, axes=())
+    return InputAdapter(latent)
 
 
 def _one_stream(seen: SeenList) -> Guess:

@@ -36,6 +36,7 @@ class Tap:
         requires: parameters that have no default for it.
         holds: what it keeps between steps.
         anchors: how many computed steps it needs before it can be measured.
+        places: whether it must know where in the picture each part of the latent belongs.
         observes: whether it looks at every step; None is where it is compared with the step before.
         family: the methods that go by it, with their sources.
         published: the least and the greatest threshold that was published for it, with its default metric; None where
@@ -53,6 +54,7 @@ class Tap:
     requires: tuple[str, ...] = ()
     holds: Holds = Holds("hidden", strided=True)
     anchors: int = 1
+    places: bool = False
     observes: bool | None = None
     family: str = ""
     published: tuple[float, float] | None = None
@@ -138,6 +140,7 @@ BUNDLED = (
         reads=("reference", "metric", "rescale", "accumulate", "stride", "exponent"),
         defaults={"reference": "previous_step", "accumulate": "until_compute"},
         holds=Holds("latent", strided=True, float32=True),
+        places=True,
         family="SeaCache (arXiv 2602.18993)",
     ),
 )

@@ -84,11 +84,15 @@ class InputAdapter:
     )
     axes: tuple[int, ...] | None = key(
         None,
-        ListOf(
-            "a list of axes, each at least 1 and once", Whole("an axis from 1 to 9", least=1, most=9), 1, unique=True
-        ),
-        "The latent's axes that are places, where they are not all after the first two.",
+        ListOf("a list of axes, each at least 1 and once", Whole("an axis from 1 to 9", least=1, most=9), unique=True),
+        "The latent's axes that are places, where they are not all after the first two. An empty list where no axis is "
+        "one: the latent is a row of tokens, and no argument has their positions.",
     )
+
+    @property
+    def places(self) -> bool:
+        """Whether it says where in the picture each part of the latent belongs."""
+        return self.axes != () or self.positions is not None
 
 
 @frozen
@@ -273,11 +277,19 @@ class Adapter:
                 f"{self.family}: how many blocks {name} has is not in the adapter; give every block list its `blocks`, "
                 "or name the model under `models`"
             )
-        return ModelShape([stack_shape(*one) for one in lists], name)
+        components = dict.fromkeys(of for of, _, _, _ in lists)
+        placeless = tuple(of for of in components if not self._places(name, [p for c, p, _, _ in lists if c == of]))
+        return ModelShape([stack_shape(*one) for one in lists], name, placeless)
 
     def to_yaml(self) -> str:
         """Write YAML that loads as an equal adapter; what is as by default is left out."""
         return to_yaml(self)
+
+    def _places(self, name: str, paths: list[str]) -> bool:
+        """Tell whether the latent has places in the class `name`, or in one of those that have these lists."""
+        named = self.transformers.get(name)
+        classes = [named] if named else [one for one in self.transformers.values() if set(paths) <= set(one.stacks)]
+        return not classes or any(one.input.places for one in classes)
 
     def _stack(self, path: str) -> StackAdapter | None:
         """Return the list's adapter; of several classes, of the one that says most."""

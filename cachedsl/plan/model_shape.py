@@ -42,10 +42,17 @@ class StackShape:
 
 @frozen
 class ModelShape:
-    """All stacks, in execution order; `label` is what reports call the model."""
+    """All stacks, in execution order.
+
+    Attributes:
+        stacks: of every transformer.
+        label: what reports call the model.
+        placeless: the transformers whose latent is a row of tokens, with nothing that says where they belong.
+    """
 
     stacks: tuple[StackShape, ...] = field(converter=tuple[StackShape, ...])
     label: str = "model"
+    placeless: tuple[str, ...] = ()
 
     def joined(self) -> ModelShape:
         """Return the shape in which consecutive stacks of one transformer are one chain."""
@@ -58,4 +65,4 @@ class ModelShape:
             skips, keeps = any(s.long_skips for s in stacks), any(s.keeps for s in stacks)
             joins: Joins = "apart" if any(s.joins == "apart" for s in stacks[1:]) else "as_is"
             chains.append(StackShape(name, blocks, transformer, lists, stacks[0].modulated, skips, keeps, joins))
-        return ModelShape(chains, self.label)
+        return ModelShape(chains, self.label, self.placeless)

@@ -213,7 +213,8 @@ def _shape(target: Any, matched: Matched) -> ModelShape:
         for path in adapter.stacks:
             blocks = _block_list(module, path)
             stacks.append(stack_shape(name, path, len(blocks), adapter.stacks[path]))
-    return ModelShape(stacks, base_class(target).__name__)
+    placeless = [name for name, _, adapter in matched if not adapter.input.places]
+    return ModelShape(stacks, base_class(target).__name__, tuple(placeless))
 
 
 def _block_list(module: nn.Module, path: str) -> nn.ModuleList:

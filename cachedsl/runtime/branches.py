@@ -44,6 +44,8 @@ def find_branch(state: PlaceState, call: Observation) -> Found:
     if call.index is not None:
         assert state.base is not None
         return _in_order(state, call, call.index - state.base)
+    if _is_past(state, call):
+        return Uncached("past_end")
     named = call.context is not None
     if call.schedule is not None and call.schedule.steps and not state.standing:
         return _first_step(state, call)
@@ -56,8 +58,8 @@ def find_branch(state: PlaceState, call: Observation) -> Found:
 
 def _in_order(state: PlaceState, call: Observation, step: int) -> Found:
     """The step is shown: calls are told apart by their names, and by their order within the step."""
-    if step < state.step:
-        return Uncached("again")
+    if step < state.step:  # a run that nobody delimits is one loop, so that it is another run's
+        return Uncached("again") if state.rules.delimited else "run"
     here = [one for one in state.here if one.component == call.component] if step == state.step else []
     if call.context is not None:
         return Belongs(step, _free(call.context.name, (one.branch for one in here)), "named")
@@ -185,6 +187,13 @@ def _ended(state: PlaceState, step: int) -> bool:
     """Tell whether a run that nobody delimits has had its steps."""
     steps = state.rules.steps
     return not state.rules.delimited and steps is not None and step >= steps
+
+
+def _is_past(state: PlaceState, call: Observation) -> bool:
+    """Tell whether it is another call of a step behind the last one, of which `here` then has one without a branch."""
+    if not state.here or state.here[-1].branch or state.here[-1].fingerprint is None or call.fingerprint is None:
+        return False
+    return same_timestep(call.fingerprint, state.here[-1].fingerprint)
 
 
 def _goes_on(state: PlaceState, now: CallFingerprint) -> bool:

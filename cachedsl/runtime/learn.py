@@ -7,19 +7,21 @@ learned adapter is slower at worst.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from torch import nn
 
-from cachedsl.infer import Guess, Memory, SeenList, copied, guess, is_block_list, tensors, watch
+from cachedsl.infer import Guess, Memory, SeenList, copied, guess, guess_input, is_block_list, tensors, watch
 from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
 from cachedsl.language.policy import Policy
-from cachedsl.matching.adapter import Adapter, StackAdapter, TransformerAdapter, UnsupportedModel
+from cachedsl.matching.adapter import Adapter, InputAdapter, StackAdapter, TransformerAdapter, UnsupportedModel
 from cachedsl.runtime.objects import base_class
 from cachedsl.runtime.origin import outermost
 from cachedsl.signals import any_rank
@@ -42,15 +44,17 @@ class Learnt:
         class_name: of the model.
         lists: every block list, in execution order, with what was made of it.
         stacks: those that passed, as in `TransformerAdapter`.
+        input: which argument seems to be the latent, and whether its axes are places.
     """
 
     class_name: str
     lists: tuple[tuple[SeenList, Guess], ...]
     stacks: dict[str, StackAdapter]
+    input: InputAdapter = field(factory=InputAdapter)
 
     @property
     def transformer(self) -> TransformerAdapter:
-        return TransformerAdapter(cfg="fused", stacks=self.stacks)
+        return TransformerAdapter(cfg="fused", stacks=self.stacks, input=self.input)
 
     def adapter(self, family: str | None = None) -> Adapter:
         """Return it as an adapter; `Adapter.to_yaml` writes it."""
@@ -111,7 +115,8 @@ def learn(model: nn.Module, args: Sequence[Any] = (), kwargs: Mapping[str, Any] 
         if stacks and any(trial.refuses(stacks, expected, compute) for compute in (Compute(0, 1), Compute(2, 0))):
             stacks = {path: evolve(stack, long_skips=True) for path, stack in stacks.items()}
     stacks = {path: evolve(stack, blocks=guesses[path][0].blocks) for path, stack in stacks.items()}
-    learnt = Learnt(name, tuple(guesses.values()), stacks)
+    given = inspect.signature(model.forward).bind_partial(*args, **dict(kwargs or {})).arguments
+    learnt = Learnt(name, tuple(guesses.values()), stacks, guess_input(given))
     if not stacks:
         raise UnsupportedModel(
             f"{name}: no adapter knows it, and none of its block lists can be reused as they are:\n{learnt.report()}\n"
@@ -133,13 +138,24 @@ def _guess(trial: _Trial, seen: SeenList, total: int) -> Guess:
 
 
 def _of_one_shape(seen: SeenList, found: Guess) -> Guess:
-    """Leave out levels, as a UNet has: what such a block adds to its input cannot be told, or measured."""
+    """Leave out levels, as a UNet has: what such a block adds to its input cannot be told, or measured.
+
+    So are blocks between which the loop itself takes another level: what all of them add is not what they did.
+    """
     hidden = "" if found.stack is None else found.stack.hidden or ""
     for call in seen.calls:
         entry = call.tensors.get(hidden)
         if entry is not None and entry.shape not in call.output:
             left = next((shape for shape in call.output if isinstance(shape, tuple)), ())
             return Guess(None, f"its block {call.index} takes {hidden} as {entry.shape} and returns it as {left}")
+    for before, call in pairwise(seen.calls):
+        other, entry = before.tensors.get(hidden), call.tensors.get(hidden)
+        if other is not None and entry is not None and call.index > before.index and other.shape != entry.shape:
+            return Guess(
+                None,
+                f"its block {call.index} takes {hidden} as {entry.shape} where block {before.index} took it as "
+                f"{other.shape}",
+            )
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -23,25 +23,41 @@ def read_model_input(
         PatternMismatch: the argument that the adapter names is no tensor.
     """
     given = inspect.signature(module.forward).bind_partial(*args, **kwargs).arguments
+    return model_input(given, adapter, type(module).__name__)
+
+
+def model_input(given: Mapping[str, Any], adapter: InputAdapter, label: str) -> ModelInput:
+    """Return the same from the arguments by name, of a model called `label`. Raises likewise."""
     latent = given.get(adapter.latent)
-    if isinstance(latent, (list, tuple)) and latent and all(isinstance(part, torch.Tensor) for part in latent):
-        latent = torch.cat([part.flatten() for part in latent])[None, None]
+    if isinstance(latent, (list, tuple)) and (parts := list(_tensors(latent))):
+        latent = torch.cat([part.flatten() for part in parts])[None, None]
     if not isinstance(latent, torch.Tensor):
         raise PatternMismatch(
-            f"{type(module).__name__}: the adapter says that `{adapter.latent}` is the noisy latent, but the call has "
+            f"{label}: the adapter says that `{adapter.latent}` is the noisy latent, but the call has "
             f"{'none' if latent is None else f'a {type(latent).__name__}'}; correct `input` in the adapter"
         )
     positions = given.get(adapter.positions) if adapter.positions else None
     return ModelInput(latent, None, adapter.axes, lambda: _grid(positions, latent))
 
 
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors of a list of them, or of lists: an image, and those that it goes by."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    for part in value if isinstance(value, (list, tuple)) else ():
+        yield from _tensors(part)
+
+
 def _grid(positions: Any, latent: torch.Tensor) -> tuple[int, int] | None:
     """Return height and width from `(tokens, 2 or more)` positions, None where they are not those of all tokens."""
     if not isinstance(positions, torch.Tensor):
         return None
-    corners = positions.reshape(-1, positions.shape[-1])[:, -2:].long()
-    height, width = (int(size) for size in (corners.amax(0) - corners.amin(0) + 1).tolist())
-    return (height, width) if height * width == latent.shape[1] else None
+    every = positions.reshape(-1, positions.shape[-1]).long()[: latent.shape[1]]
+    first = (every[:, :-2] == every[:1, :-2]).all(-1)  # what stands behind it, such as a reference image, has others
+    corners = torch.where(first[:, None], every[:, -2:], every[:1, -2:])
+    sizes = corners.amax(0) - corners.amin(0) + 1
+    height, width, tokens = (int(size) for size in torch.cat([sizes, first.cumprod(0).sum()[None]]).tolist())
+    return (height, width) if height * width == tokens else None
 
 
 def first_tensor(output: Any) -> torch.Tensor:

@@ -60,7 +60,9 @@ class Pending:
                 stack_shape(self._component, path, len(module.get_submodule(path)), stack)  # type: ignore[arg-type]
                 for path, stack in learnt.stacks.items()
             ]
-            self._session.admit(ModelShape([*self._session.shape.stacks, *shapes], self._session.label))
+            known = self._session.shape
+            placeless = () if learnt.input.places else (self._component,)
+            self._session.admit(ModelShape([*known.stacks, *shapes], known.label, (*known.placeless, *placeless)))
         except BaseException as error:
             if isinstance(error, UnsupportedModel) and not self._alone:
                 logger.warning("%s.%s runs uncached: %s", self._session.label, self._component, error)

@@ -18,7 +18,7 @@ class ModelInput:
     Attributes:
         latent: the noisy latent, `(batch, channels, [frames,] height, width)` or `(batch, tokens, channels)`.
         grid: of tokens, the height and width that they come from, where the adapter tells.
-        find_grid: finds `grid` out, in its place.
+        find_grid: finds `grid` out, in its place; of the first image, where reference images stand behind it.
         axes: which of the latent's axes are places, where the adapter tells; else all after the first two.
     """
 

@@ -24,6 +24,8 @@ class NoGrid(CachedslError):
 def filtered_latent(view: StepView, signal: Signal) -> torch.Tensor:
     """Return the filtered latent in float32, in the latent's shape, tokens put on their grid.
 
+    Of tokens of several images, the first image's are filtered: the others are references, which stay as they are.
+
     With a stride its channels come last: that is where the meter takes every k-th entry, whatever the tap.
     """
     latent, axes, channels = _on_grid(view.model())
@@ -45,15 +47,15 @@ def filtered_latent(view: StepView, signal: Signal) -> torch.Tensor:
 def _on_grid(model_input: ModelInput) -> tuple[torch.Tensor, tuple[int, ...], int]:
     """Return the latent in float32, which of its axes are places, and which its channels."""
     latent = model_input.latent.float()
-    if latent.ndim > 3:
+    if model_input.axes or (model_input.axes is None and latent.ndim > 3):
         axes = model_input.axes or tuple(range(2, latent.ndim))
         return latent, axes, next((axis for axis in range(1, latent.ndim) if axis not in axes), -1)
     grid = model_input.on_grid()
     if grid is None:
         raise NoGrid(
-            f"reuse.signal: filtered_latent needs places, but the model takes tokens {tuple(latent.shape)} and its "
-            "adapter does not say on which grid; let the adapter name the argument with their positions (`input: "
+            f"reuse.signal: filtered_latent needs places, but the model takes tokens {tuple(latent.shape)} and "
+            "nothing says on which grid; let the adapter name the argument with their positions (`input: "
             "{positions: ...}`), or take another signal"
         )
     height, width = grid
-    return latent.reshape(latent.shape[0], height, width, -1), (1, 2), -1
+    return latent[:, : height * width].reshape(latent.shape[0], height, width, -1), (1, 2), -1

@@ -102,7 +102,8 @@ def run_facts(case: Case) -> RunFacts:
     """Return the facts of a run.
 
     `run` has `called`, a letter a step: `C` computed, `R` reused, `-` no block ran, `N` a measurement that was not
-    finite; `announced`, the step count; and `uncached`, `told`, `reason` and `value` as `RunFacts` and `StepRecord` do.
+    finite; `announced`, the step count; and `uncached`, `told`, `not_finite`, `changed_at`, `reason` and `value` as
+    `RunFacts` and `StepRecord` do.
     """
     run = case["run"]
     policy = parse_policy(case["policy"], "policy.yaml")

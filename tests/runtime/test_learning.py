@@ -171,6 +171,18 @@ def test_a_policy_that_does_not_fit_what_was_learned_is_refused_there() -> None:
     assert type(model) is Hourglass
 
 
+def test_a_signal_that_needs_places_is_refused_where_the_learned_latent_has_none() -> None:
+    model = TwoRivers()
+    plain = run(model)
+    policy = Policy(compute=Compute(0, 0), span="joined", reuse=Reuse(signal="filtered_latent"), cfg=FUSED)
+    with policy.apply(model, num_inference_steps=STEPS) as cached, torch.no_grad():
+        for _ in range(2):
+            with pytest.raises(PolicyError, match="signal-needs-places"):
+                model(**model.example_inputs(0, STEPS))
+        assert not cached.trace.steps()
+    assert all(torch.equal(a, b) for a, b in zip(run(model), plain, strict=True))
+
+
 def test_a_module_without_lists_of_blocks_is_refused_at_once() -> None:
     with pytest.raises(UnsupportedModel, match="none of them is a transformer with lists of blocks"):
         static().apply(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))

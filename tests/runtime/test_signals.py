@@ -19,7 +19,11 @@ from cachedsl import PolicyError, load_policy
 from cachedsl.language.parts import Cfg, Compute, Predict, Reuse, Signal, Warmup
 from cachedsl.language.policy import Policy
 from cachedsl.language.ratios import Ratios
+from cachedsl.matching.adapter import InputAdapter
 from cachedsl.runtime.errors import ClockUnavailable
+from cachedsl.runtime.model_io import model_input
+from cachedsl.signals import StepView
+from cachedsl.signals.filtered_latent import NoGrid, filtered_latent
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 STEPS = 16
@@ -286,6 +290,41 @@ def test_a_model_whose_adapter_cannot_tell_the_modulated_input_is_refused_before
     with pytest.raises(PolicyError, match="signal-unavailable"):
         load_policy("teacache-flux").apply(model, num_inference_steps=4)
     assert {name: type(module) for name, module in model.named_modules()} == before
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_model_of_tokens_without_a_grid_is_refused_before_anything_is_changed(whole: bool) -> None:
+    pipe = tiny_pipeline("qwenimage")
+    before = {name: type(module) for name, module in pipe.transformer.named_modules()}
+    says = r"(?s)signal-needs-places.*filtered_latent needs places.*row of tokens.*take another signal.*positions"
+    with pytest.raises(PolicyError, match=says):
+        load_policy("seacache").apply(pipe if whole else pipe.transformer)
+    assert {name: type(module) for name, module in pipe.transformer.named_modules()} == before
+    with load_policy("fora").apply(pipe):
+        call(pipe, 4)
+
+
+def test_of_an_image_and_its_reference_the_first_one_is_filtered() -> None:
+    """As FLUX.1 Kontext gives them: one row of tokens, the reference's positions apart by their first column."""
+    tokens = torch.randn(1, 12 + 15, 3, generator=torch.Generator().manual_seed(0))
+    places = [(0, row, column) for row in range(3) for column in range(4)]
+    places += [(1, row, column) for row in range(5) for column in range(3)]
+    view = StepView(0, tokens, mixing=lambda: (0.5, 0.5))
+    signal = Signal("filtered_latent")
+    found = []
+    for count in (12, 27):
+        given = {"hidden_states": tokens[:, :count], "img_ids": torch.tensor(places[:count])}
+        view.model_input = model_input(given, InputAdapter(positions="img_ids"), "Kontext")
+        found.append(filtered_latent(view, signal))
+    assert found[0].shape == (1, 3, 4, 3)
+    assert torch.equal(*found)
+    view.model_input = model_input(
+        {"hidden_states": tokens, "img_ids": torch.tensor(places[3:] + places[:3])},
+        InputAdapter(positions="img_ids"),
+        "Kontext",
+    )
+    with pytest.raises(NoGrid, match="nothing says on which grid"):
+        filtered_latent(view, signal)
 
 
 @pytest.mark.parametrize("policy", ["teacache-flux", "magcache-flux", "seacache"])

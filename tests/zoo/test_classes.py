@@ -17,10 +17,13 @@ from diffusers.models import transformers as diffusers_transformers
 from torch import nn
 
 from cachedsl import PolicyError, supported_matrix
-from cachedsl.language.parts import Cfg, Compute, Prune, Reuse, Warmup
+from cachedsl.language.parts import Cfg, Compute, Prune, Reuse, Signal, Warmup
 from cachedsl.language.policy import Policy
 from cachedsl.matching.reading import match_transformer
 from cachedsl.runtime.handle import Cached
+from cachedsl.runtime.model_io import model_input
+from cachedsl.signals import StepView
+from cachedsl.signals.filtered_latent import NoGrid, filtered_latent
 from tests.zoo.base import Entry, tensors
 from tests.zoo.entries import ENTRIES, NO_DENOISERS
 
@@ -68,6 +71,27 @@ def test_every_transformer_class_of_diffusers_is_in_the_zoo() -> None:
         }
     assert found - NO_DENOISERS.keys() == {name.partition("/")[0] for name in ENTRIES}
     assert NO_DENOISERS.keys() <= found
+
+
+def test_adapters_say_which_latents_have_places() -> None:
+    """Declared as it is in the calls: the filter of `filtered_latent` works where they say so, and nowhere else."""
+    view = StepView(0, torch.zeros(1, 1, 1), mixing=lambda: (0.5, 0.5))
+    signal = Signal("filtered_latent")
+    refused = []
+    for name, entry in ENTRIES.items():
+        if name == "Transformer2DModel":
+            continue  # its discrete variant has classes for a latent, and no spectrum
+        adapter = match_transformer([name.partition("/")[0]])
+        assert adapter is not None
+        view.model_input = model_input(entry.inputs(0, STEPS), adapter.input, name)
+        if adapter.input.places:
+            assert filtered_latent(view, signal).isfinite().all(), name
+            continue
+        refused.append(name)
+        with pytest.raises(NoGrid):
+            filtered_latent(view, signal)
+    assert {"QwenImageTransformer2DModel", "Flux2Transformer2DModel", "ZImageTransformer2DModel"} <= {*refused}
+    assert not {"FluxTransformer2DModel", "WanTransformer3DModel", "SD3Transformer2DModel"} & {*refused}
 
 
 @pytest.fixture(params=sorted(ENTRIES))
