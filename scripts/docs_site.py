@@ -29,18 +29,8 @@ PUBLISHED = {
     **{f"schemas/{path.name}": f"schemas/{path.name}" for path in sorted((ROOT / "schemas").glob("*.json"))},
 }
 
-# Pages that other branches bring. They are left out as long as they are not there; delete the list when they are.
-COMING = ("combinations.md", "conformance.md", "editors.md", "from-cache-dit.md", "parallel.md", "testing.md")
-
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"(^```.*?^```[^\n]*$)", re.M | re.S)
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leave pages out of the navigation that are still to come."""
-    missing = {page for page in COMING if not (Path(config.docs_dir) / page).exists()}
-    config.nav = _without(config.nav, missing)
-    return config
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -67,18 +57,6 @@ def _linking(page: Page, files: Files) -> Any:
             return match[0]
         repository = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
         site = PUBLISHED.get(repository, repository.removeprefix("docs/"))
-        if site in COMING and files.get_file_from_path(site) is None:
-            return words
         return f"{mark}[{words}]({posixpath.relpath(site, posixpath.dirname(here) or '.')}{hash_}{anchor})"
 
     return link
-
-
-def _without(nav: Any, missing: set[str]) -> Any:
-    """Return a navigation without some pages, and without sections that they leave empty."""
-    if isinstance(nav, list):
-        return [entry for entry in (_without(entry, missing) for entry in nav) if entry]
-    if isinstance(nav, dict):
-        kept = {title: _without(value, missing) for title, value in nav.items()}
-        return {title: value for title, value in kept.items() if value}
-    return None if nav in missing else nav

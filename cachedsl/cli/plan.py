@@ -94,4 +94,4 @@ def _write(table: PlansTable, kept: list[Kept], stale: tuple[Path, ...]) -> None
     for file in stale:
         (table.root / file).unlink()
         say(f"removed {shown(table.root / file)}, which belongs to no policy of the table")
-    say(f"{len(kept)} plans, {written} written, {len(stale)} removed")
+    say(f"{len(kept)} plan{'s' * (len(kept) != 1)}, {written} written, {len(stale)} removed")
