@@ -18,15 +18,16 @@ os.environ.setdefault("CACHE_DIT_LOG_LEVEL", "error")
 
 import cache_dit
 import torch
-from cache_dit import BlockAdapter
+from cache_dit import BlockAdapter, ForwardPattern
 
 from tests.differential import reference_runner
+from tests.differential.as_cache_dit import PATTERNS
 from tests.differential.cases import Case
 
 
 def enable(case: dict[str, Any], transformer: torch.nn.Module, folder: Path) -> None:
     """Enable the cache as a user would."""
-    patterns = [reference_runner.PATTERNS["flux"]] * 2
+    patterns = [getattr(ForwardPattern, PATTERNS["flux"])] * 2
     if "python" in case:
         exec(
             case["python"],
