@@ -7,7 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -62,8 +62,12 @@ def test_the_hooks_hold_pre_commits_schema() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_hook_in_a_scratch_repository(repository: Path, commands: Path, tmp_path: Path) -> None:
-    """As a user has it, but that nothing is installed: `language: system` in place of `python`, which needs a network."""
+@pytest.fixture
+def commit(repository: Path, commands: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run some hooks over what is changed.
+
+    As a user has it, but that nothing is installed: `language: system` in place of `python`, which needs a network.
+    """
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     manifest = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
@@ -71,29 +75,50 @@ def test_the_hook_in_a_scratch_repository(repository: Path, commands: Path, tmp_
     git(hooks, "init", "--quiet")
     git(hooks, "add", ".")
     git(hooks, "commit", "--quiet", "-m", "Hooks")
-    ids = [{"id": one["id"]} for one in manifest]
-    config = {"repos": [{"repo": str(hooks), "rev": git(hooks, "rev-parse", "HEAD"), "hooks": ids}]}
-    (repository / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
-    git(repository, "add", ".")
+    revision = git(hooks, "rev-parse", "HEAD")
     path = f"{commands}{os.pathsep}{os.environ['PATH']}"
     where = {"PATH": path, "PRE_COMMIT_HOME": str(tmp_path / "cache")}
 
-    def commit() -> subprocess.CompletedProcess[str]:
+    def commit(*names: str) -> subprocess.CompletedProcess[str]:
+        config = {"repos": [{"repo": str(hooks), "rev": revision, "hooks": [{"id": name} for name in names]}]}
+        (repository / ".pre-commit-config.yaml").write_text(yaml.safe_dump(config))
         git(repository, "add", ".")
         return run(sys.executable, "-m", "pre_commit", "run", cwd=repository, **where)
 
+    return commit
+
+
+def test_the_hooks_in_a_scratch_repository(
+    repository: Path, commit: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    both = ("cachedsl-check", "cachedsl-fix")
     (repository / "policies" / "base.yaml").write_text("version: 1\npredict: copy\n")
     (repository / "compose.yml").write_text("services: {web: {image: caddy}}\n")
-    broken = commit()
+    broken = commit(*both)
     assert broken.returncode == 1
     assert "policies/child.yaml:3:18: error[no-effect]" in broken.stdout, "the child was not changed"
     assert "compose.yml" not in broken.stdout
     (repository / "policies" / "base.yaml").write_text("version: 1\npredict: taylor\nsteps: 1101\n")
-    mended = commit()
+    mended = commit(*both)
     assert mended.returncode == 1
     assert 'steps: "1101"' in (repository / "policies" / "base.yaml").read_text()
-    fine = commit()
+    fine = commit(*both)
     assert fine.returncode == 0, fine.stdout + fine.stderr
+
+
+def test_the_hook_that_compares_plans(
+    repository: Path, commands: Path, commit: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    table = '[[tool.cachedsl.plans]]\npolicy = "policies/*.yaml"\nmodel = "flux"\nsteps = 28\nfolder = "plans"\n'
+    (repository / "pyproject.toml").write_text(table)
+    assert run(str(commands / "cachedsl"), "plan", "--write", cwd=repository).returncode == 0
+    same = commit("cachedsl-plans")
+    assert same.returncode == 0, same.stdout
+    (repository / "policies" / "base.yaml").write_text("version: 1\npredict: taylor\nwarmup: 4\n")
+    changed = commit("cachedsl-plans")
+    assert changed.returncode == 1
+    assert "policies/base.yaml" in changed.stdout
+    assert "`cachedsl plan --write` brings the plans up to date" in changed.stdout
 
 
 def steps() -> dict[str, str]:
