@@ -106,7 +106,7 @@ def test_there_is_one_warning_of_a_kind_for_a_run(caplog: pytest.LogCaptureFixtu
                         made["hidden_states"] = made["hidden_states"] * float("nan")
                     model(**made)
         kinds = Counter(warning.code for warning in cached.trace.warnings(run=0))
-        assert kinds == {"calls-differ": 1, "not-finite": 1}
+        assert kinds == {"calls-differ": 1, "not-finite": 1, "output-not-finite": 1}
         assert (
             "branch uncond was called on 3 steps and branch branch_3 was called on 2 steps of a run of 6" in caplog.text
         )
