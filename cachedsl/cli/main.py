@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "cachedsl.cli.demo",
     "diff": "cachedsl.cli.diff",
     "explain": "cachedsl.cli.explain",
+    "init": "cachedsl.cli.init",
     "lsp": "cachedsl.cli.lsp",
     "plan": "cachedsl.cli.plan",
     "policies": "cachedsl.cli.policies",
