@@ -57,7 +57,9 @@ def _linking(page: Page, files: Files) -> Any:
             return match[0]
         repository = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
         site = PUBLISHED.get(repository, repository.removeprefix("docs/"))
-        if not mark and repository.startswith(("tests/", "benchmarks/")):  # what a page was made from, which the site has not
+        if not mark and repository.startswith(
+            ("tests/", "benchmarks/")
+        ):  # what a page was made from is not on the site
             return words if words.startswith("`") else f"{words} (`{repository}`)"
         return f"{mark}[{words}]({posixpath.relpath(site, posixpath.dirname(here) or '.')}{hash_}{anchor})"
 

@@ -73,6 +73,8 @@ class Executor:
         self._depth = 0
         self._compiled = False
         self._can_trace = True
+        self._take_turns = False
+        self._came_to: StackSlot | None = None
         self._learnt = -1
         self._split: Any = None
         self._plan: Plan | None = None
@@ -234,7 +236,16 @@ class Executor:
         if not self._compiled or not self._can_trace:
             return False
         steps = [slot.step for slot in self.slots if slot.step is not None]
+        if self._take_turns and sum(isinstance(step, Viewed) and step.waits for step in steps) > 1:
+            self._tell(False, "its block lists take turns, and each is decided by what it measures itself")
+            return False
         return all(isinstance(step, Viewed) and step.can_trace() for step in steps)
+
+    def came_to(self, slot: StackSlot, again: bool) -> None:
+        """Take note of lists whose blocks take turns: none is behind the other, so none can be tried by itself."""
+        if again and self._came_to is not slot:
+            self._take_turns = True
+        self._came_to = slot
 
     def leave_alone(self) -> None:
         """Take note that the forward cannot be compiled with twins in it, because its loop asks for their class."""

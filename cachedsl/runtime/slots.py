@@ -128,6 +128,7 @@ class StackSlot:
             head.executor.end_step(head, head.step, head._pass)
             head._pass += 1
             head.step = head.executor.start_step(head, head._pass)
+        head.executor.came_to(head, again=head._last >= 0)
         head._last = index
         if not isinstance(head.step, Asking):
             return run(*args, **kwargs)

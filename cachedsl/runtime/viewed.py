@@ -86,6 +86,11 @@ class Viewed:
         """Whether the call runs as a reused step that is not known to be one."""
         return self.chain is not None and self._decision is None
 
+    @property
+    def waits(self) -> bool:
+        """Whether the step is decided by what is measured within the call."""
+        return self.trying and self._driver.snapshot.verdict == "open" and not self._driver.known_before_call
+
     def can_trace(self) -> bool:
         """Whether the step can be in a graph: what stands in is known before the call, if need be on trial."""
         return self.chain is None or not self._driver.needs_probe

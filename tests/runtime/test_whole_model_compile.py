@@ -21,7 +21,7 @@ from cachedsl.language.ratios import Ratios
 from cachedsl.runtime import gate
 from cachedsl.signals import Ranks
 from tests.tiny import inputs, tiny_transformer
-from tests.zoo.compiled import STATIC, under
+from tests.zoo.compiled import MEASURING, STATIC, under
 from tests.zoo.entries import ENTRIES
 
 STEPS = 6
@@ -231,3 +231,12 @@ def test_other_families_are_compiled_as_a_whole(name: str) -> None:
 def test_a_list_that_a_call_leaves_out_does_not_keep_the_others_from_being_compiled() -> None:
     found = under(ENTRIES["Flux3Transformer2DModel/text_to_image"], STATIC)
     assert found.whole, found
+
+
+def test_lists_that_take_turns_run_uncompiled_where_each_measures() -> None:
+    """Latte's two lists: what one computes goes into the other at every block, so neither can be tried by itself."""
+    measuring = under(ENTRIES["LatteTransformer3DModel"], MEASURING)
+    assert measuring.off == 0.0
+    assert measuring.same
+    assert "its block lists take turns" in measuring.warned[0]
+    assert under(ENTRIES["LatteTransformer3DModel"], STATIC).whole, "what is known beforehand stays in one graph"
