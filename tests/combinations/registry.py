@@ -29,6 +29,8 @@ PLACES = (
     "tests.combinations.test_compile",
     "tests.combinations.test_modes",
     "tests.combinations.test_weights",
+    "tests.parallel.test_combinations",
+    "tests.parallel.test_gpu",
     "tests.runtime.test_group_offload",
 )
 """The files that declare combinations."""

@@ -10,10 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.combinations.registry import combination
 from tests.wheel import ROOT
 
 
-@pytest.mark.gpu
+@combination(
+    "context parallel (Ulysses, ring)",
+    "tensor parallel × pruning",
+    "torch.compile",
+    means="two GPUs on NCCL decide alike, and as one",
+    gpu=True,
+)
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 def test_two_gpus_decide_alike(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
