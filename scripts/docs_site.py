@@ -30,7 +30,7 @@ PUBLISHED = {
 }
 
 # Pages that other branches bring. They are left out as long as they are not there; delete the list when they are.
-COMING = ("combinations.md", "conformance.md", "editors.md", "from-cache-dit.md", "parallel.md", "testing.md")
+COMING = ("combinations.md", "conformance.md", "editors.md", "from-cache-dit.md", "parallel.md")
 
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"(^```.*?^```[^\n]*$)", re.M | re.S)
