@@ -1,4 +1,4 @@
-"""Assert on a plan: which steps are computed, which blocks always run, what it costs, and that it is the committed one."""
+"""Assert on a plan: which steps are computed, which blocks always run, what it costs, whether it is the golden one."""
 
 from __future__ import annotations
 
