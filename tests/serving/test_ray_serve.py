@@ -107,7 +107,7 @@ def test_requests_are_drawn_whole_by_two_replicas_cancelled_and_counted(cluster:
         assert drawing.result().status_code == 409
         until(lambda: client.get("/healthz").json()["under_way"] == 0)
         with pytest.raises(httpx.ReadTimeout):  # the client hangs up
-            client.post("/images", json={"policy": ALWAYS, "steps": 100}, timeout=0.3)
+            client.post("/images", json={"policy": ALWAYS, "steps": 100}, timeout=0.05)
         until(lambda: client.get("/healthz").json()["under_way"] == 0)
 
         def runs() -> dict[tuple[str, str], float]:
@@ -122,6 +122,6 @@ def test_requests_are_drawn_whole_by_two_replicas_cancelled_and_counted(cluster:
         def counted(outcome: str) -> float:
             return sum(value for (_, of), value in runs().items() if of == outcome)
 
-        until(lambda: counted("completed") == 16)
-        assert counted("aborted") <= 2, "what its replica had not begun is no run"
+        until(lambda: counted("completed") >= 16)
+        assert counted("completed") + counted("aborted") <= 18, "what its replica had not begun is no run"
         assert {replica for replica, _ in runs()} == replicas
