@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.browser import needs_browser, opened, started
+
 pytest.importorskip("mkdocs")
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,6 +94,18 @@ def test_every_page_is_built_and_searched(site: dict[Path, Reader]) -> None:
     index = json.loads((home / "search" / "search_index.json").read_text("utf-8"))
     searched = {entry["location"].partition(".html")[0] for entry in index["docs"]}
     assert {"language", "rules", "choosing", "in-your-repository", "api"} <= searched
+
+
+@needs_browser
+def test_the_search_of_a_page_that_is_opened_from_a_folder_finds_a_page(site: dict[Path, Reader]) -> None:
+    home = next(page for page in site if page.name == "index.html")
+    with started() as browser, opened(browser, home) as page:
+        page.get_by_role("textbox", name="Search").fill("unknown-key")
+        found = page.locator("a.md-search-result__link").first
+        found.wait_for(timeout=30_000)
+        assert "rules.html" in found.get_attribute("href")
+        found.click()
+        page.wait_for_url("**/rules.html*")
 
 
 def test_the_python_interface_is_described(site: dict[Path, Reader]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +10,9 @@ import pytest
 from cachedsl import compile_policy, load_policy
 from cachedsl.machine.simulate import simulate
 from cachedsl.matching.reading import find_adapter
+from tests.browser import needs_browser, opened, started
 from tests.conformance import page as made
 from tests.golden import matches_golden
-
-CHROMIUM = shutil.which("chromium")
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium")
 
 
 def test_the_committed_plans_are_those_of_today() -> None:
@@ -24,24 +21,14 @@ def test_the_committed_plans_are_those_of_today() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """From a file, as somebody would open it who has cloned the repository; any error of the page fails the test."""
-    page = browser.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.goto((made.FOLDER / "play.html").as_uri())
-    yield page
-    page.close()
-    assert errors == []
+    with opened(browser, made.FOLDER / "play.html") as page:
+        yield page
 
 
 def cells(page: Any, stack: int) -> list[tuple[str, str]]:
