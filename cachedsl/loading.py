@@ -184,7 +184,7 @@ def _read(document: Document, path: Path | None, opened: Opener = read_document)
     if layer is None:
         return Read(None, in_file_order(findings), tuple(parents))
     tree = without_nulls(layer.tree)
-    name, roots = slug_of(Path(document.file).stem), layer.roots
+    name, roots = slug_of(document.file), layer.roots
 
     def made(policy: Policy | None = None) -> Policy:
         if policy is None:

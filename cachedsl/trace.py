@@ -22,7 +22,14 @@ Outcome = Literal["computed", "reused"]
 
 @frozen
 class UnitRecord:
-    """What became of one unit in one step: `value` is the measurement, None where nothing was measured."""
+    """What became of one unit in one step.
+
+    Attributes:
+        unit: its index in the stack's plan, from 0.
+        outcome: whether it was computed or reused.
+        reason: why, as docs/machine.md lists the reasons.
+        value: what was measured; none where nothing was.
+    """
 
     unit: int
     outcome: Outcome
@@ -34,8 +41,20 @@ class UnitRecord:
 class StepRecord:
     """One step of one stack in one CFG branch.
 
-    `step` is the loop's own index from 0; `blocks_run` of `blocks` were executed; `run` counts runs since attaching,
-    `loop` the denoising loops of a run, of which most have one.
+    Attributes:
+        run: the run's number since attaching, from 0.
+        transformer: the pipeline's component name.
+        stack: the attribute path of the block list; of a chain the paths of its lists, joined by `+`; with `#2` behind
+            it where the list was entered a second time in one forward.
+        branch: the CFG branch.
+        step: the loop's own index, from 0.
+        outcome: `reused` where a unit was, back blocks left out, else `computed`.
+        reason: why, as docs/machine.md lists the reasons; of the first such unit.
+        value: what was measured for it; none where nothing was.
+        blocks_run: how many blocks were executed; those of a step that was tried twice count twice.
+        blocks: how many the stack has.
+        units: what became of each unit.
+        loop: the denoising loop of the run, of which most have one.
     """
 
     run: int
@@ -54,7 +73,13 @@ class StepRecord:
 
 @frozen
 class WarningRecord:
-    """Something worth a look, with its numbers in `message`."""
+    """Something worth a look.
+
+    Attributes:
+        run: the run's number since attaching.
+        code: the rule's code.
+        message: what it is, with its numbers.
+    """
 
     run: int
     code: str
@@ -63,7 +88,14 @@ class WarningRecord:
 
 @frozen
 class RunRecord:
-    """The head of one loop of a run."""
+    """The head of one loop of a run.
+
+    Attributes:
+        run: the run's number since attaching.
+        policy: the policy's name.
+        num_inference_steps: steps of the loop; none where the count is not known.
+        loop: the denoising loop of the run.
+    """
 
     run: int
     policy: str
@@ -72,8 +104,8 @@ class RunRecord:
 
 
 Record = RunRecord | StepRecord | WarningRecord
-_KINDS: dict[str, type[Any]] = {"run": RunRecord, "step": StepRecord, "warning": WarningRecord}
-_NAMES = {cls: name for name, cls in _KINDS.items()}
+KINDS: dict[str, type[Any]] = {"run": RunRecord, "step": StepRecord, "warning": WarningRecord}
+_NAMES = {cls: name for name, cls in KINDS.items()}
 
 
 class TraceError(CachedslError):
@@ -154,7 +186,7 @@ def _many(things: Any, name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
-_NOT_FINITE = ("nan", "inf", "-inf")
+NOT_FINITE = ("nan", "inf", "-inf")
 
 
 def _written(value: float) -> float | str:
@@ -162,7 +194,7 @@ def _written(value: float) -> float | str:
 
 
 def _read(value: Any, _: Any) -> float:
-    if type(value) not in (int, float) and value not in _NOT_FINITE:
+    if type(value) not in (int, float) and value not in NOT_FINITE:
         raise ValueError(f"expected a number, 'nan', 'inf' or '-inf', got {reprlib.repr(value)}")
     try:
         return float(value)
@@ -216,9 +248,9 @@ def _record(row: Any) -> Record:
     if not isinstance(tree, dict):
         raise ValueError(f"expected a record, a JSON object, got {reprlib.repr(tree)}")
     kind = tree.pop("kind", None)
-    if not isinstance(kind, str) or kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind: expected 'run', 'step' or 'warning', got {reprlib.repr(kind)}")
-    record: Record = _CONVERTER.structure(tree, _KINDS[kind])
+    record: Record = _CONVERTER.structure(tree, KINDS[kind])
     return record
 
 

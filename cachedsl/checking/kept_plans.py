@@ -13,7 +13,7 @@ from attrs import frozen
 from cachedsl.checking.plans_table import BAD_TABLE, PlansEntry, PlansTable, matches
 from cachedsl.explain.diff import Change, PlanDiff, diff
 from cachedsl.explain.diff_report import Compared
-from cachedsl.language.policy import Policy
+from cachedsl.language.policy import Policy, stem_of
 from cachedsl.loading import bundled_path, load_document, load_policy
 from cachedsl.lower.compile import compile_policy
 from cachedsl.matching.reading import shape_called
@@ -76,7 +76,7 @@ def _kept(entry: PlansEntry, policy: str, model: str, steps: int) -> KeptPlan:
     fixed = Path(*_fixed(Path(entry.policy).parts[:-1]))
     inside = Path(policy).parent.relative_to(fixed) if Path(policy).is_relative_to(fixed) else Path()
     spelt = Path(model).stem if model.endswith((".yaml", ".yml")) else model
-    name = f"{Path(policy).stem}.{re.sub(r'[^A-Za-z0-9._-]+', '-', spelt)}.{steps}.json"
+    name = f"{stem_of(policy)}.{re.sub(r'[^A-Za-z0-9._-]+', '-', spelt)}.{steps}.json"
     return KeptPlan(policy, model, steps, Path(entry.folder) / inside / name)
 
 

@@ -19,6 +19,7 @@ from cachedsl.checking.run import Options, Run
 from cachedsl.checking.selection import wrong_selector
 from cachedsl.checking.statistics import statistics
 from cachedsl.checking.summary import passed_over, summary
+from cachedsl.cli import completing
 from cachedsl.cli.changes import add_comments, apply_all, known_findings, show_changes, write_known
 from cachedsl.cli.output import emit
 from cachedsl.cli.stdin import standard_input
@@ -38,7 +39,12 @@ def _selectors(context: click.Context, option: click.Parameter, values: Sequence
 
 
 _FILE = click.Path(dir_okay=False)
-_RULES: dict[str, Any] = {"multiple": True, "callback": _selectors, "metavar": "RULES"}
+_RULES: dict[str, Any] = {
+    "multiple": True,
+    "callback": _selectors,
+    "metavar": "RULES",
+    "shell_complete": completing.selectors,
+}
 
 
 def _options(*made: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -68,10 +74,16 @@ def _options(*made: Callable[[Any], Any]) -> Callable[[Any], Any]:
         "models",
         multiple=True,
         metavar="ADAPTER",
+        shell_complete=completing.model,
         help="Hold the policies on this model, as `explain` names it, and not on those of the `plans` table.",
     ),
     click.option("--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="Hold them for this step count."),
-    click.option("--stdin-filename", metavar="PATH", help="What standard input is called, and where it would lie."),
+    click.option(
+        "--stdin-filename",
+        metavar="PATH",
+        shell_complete=completing.any_file,
+        help="What standard input is called, and where it would lie.",
+    ),
     click.option("--fix", is_flag=True, help="Mend what can be mended without changing a plan."),
     click.option("--unsafe-fixes", is_flag=True, help="Mend the rest, too, as far as it can be; --fix goes with it."),
     click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing."),

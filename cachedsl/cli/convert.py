@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cachedsl.cli import completing
 from cachedsl.cli.explain import MAX_STEPS
 from cachedsl.cli.naming import policy_called
 from cachedsl.cli.output import say, stop, write_out
@@ -25,16 +26,39 @@ SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.sc
 
 
 @click.command()
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=completing.settings)
 @click.option(
-    "--from", "source_engine", metavar="ENGINE", help="Whose settings SOURCE has; else it is told by what they are."
+    "--from",
+    "source_engine",
+    metavar="ENGINE",
+    shell_complete=completing.engine_read,
+    help="Whose settings SOURCE has; else it is told by what they are.",
 )
-@click.option("--to", "target", default=OWN, show_default=True, metavar="ENGINE", help="Whose settings to write.")
+@click.option(
+    "--to",
+    "target",
+    default=OWN,
+    show_default=True,
+    metavar="ENGINE",
+    shell_complete=completing.engine_written,
+    help="Whose settings to write.",
+)
 @click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="The run's step count, where SOURCE does not say it.")
-@click.option("--model", metavar="NAME", help="The model, where settings differ between models.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    shell_complete=completing.model_with_coefficients,
+    help="The model, where settings differ between models.",
+)
 @click.option("--name", metavar="NAME", help="The policy's name; by default that of the file.")
 @click.option("--partial", is_flag=True, help="Write what can be carried over, where some of it cannot.")
-@click.option("--output", "-o", metavar="FILE", help="Write FILE, whole or not at all, in place of standard output.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    shell_complete=completing.any_file,
+    help="Write FILE, whole or not at all, in place of standard output.",
+)
 @click.option("--list", "listed", is_flag=True, help="List the engines.")
 def convert(
     source: str | None,

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cachedsl.cli import completing
 from cachedsl.extras import need_or_exit
 from cachedsl.loading import load_policy
 from cachedsl.text.finding import CachedslError
@@ -42,6 +43,7 @@ DEFAULT_POLICIES = (
     "names",
     multiple=True,
     metavar="POLICY",
+    shell_complete=completing.policy,
     help="A path, a bundled name or a notation such as F8B0_W8R0.12; may be repeated.",
 )
 @click.option("--steps", default=50, show_default=True, type=click.IntRange(1), help="num_inference_steps.")

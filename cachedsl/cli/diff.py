@@ -14,6 +14,7 @@ import click
 from cachedsl.checking.compare import Held, Target, compare_held, compare_sides, read_side
 from cachedsl.checking.plans_table import PlansTable, nearest_table
 from cachedsl.checking.revisions import Revision, RevisionError, find_revision, lay_out
+from cachedsl.cli import completing
 from cachedsl.cli.explain import GENERIC, MAX_STEPS
 from cachedsl.cli.output import write_out
 from cachedsl.explain.diff_report import Compared, to_markdown, to_text, to_tree
@@ -35,16 +36,27 @@ FORMATS: dict[str, Callable[[list[Compared]], str]] = {"text": to_text, "json": 
 
 
 @click.command()
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=completing.policy_or_plan)
+@click.argument("new", shell_complete=completing.policy_or_plan)
 @click.option(
-    "--model", "models", multiple=True, metavar="ADAPTER", help="Compare on this model; several may be named."
+    "--model",
+    "models",
+    multiple=True,
+    metavar="ADAPTER",
+    shell_complete=completing.model,
+    help="Compare on this model; several may be named.",
 )
 @click.option(
     "--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="For this step count; several may be named."
 )
 @click.option("--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True)
-@click.option("--output", "-o", metavar="FILE", help="Write FILE, whole or not at all, in place of standard output.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    shell_complete=completing.any_file,
+    help="Write FILE, whole or not at all, in place of standard output.",
+)
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
 def diff(
     old: str,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import click
 
+from cachedsl.cli import completing
 from cachedsl.cli.naming import policy_called
 from cachedsl.cli.output import stop, write_out
 from cachedsl.lower.compile import compile_policy
@@ -25,10 +26,11 @@ FORMATS: dict[str, Callable[[Plan], str]] = {
 
 
 @click.command()
-@click.argument("policy")
+@click.argument("policy", shell_complete=completing.policy)
 @click.option(
     "--model",
     metavar="ADAPTER",
+    shell_complete=completing.model,
     help="A family (flux), a published model (flux.1-dev), a transformer class, or the path of an adapter's YAML.",
 )
 @click.option(
@@ -40,7 +42,11 @@ FORMATS: dict[str, Callable[[Plan], str]] = {
 )
 @click.option("--format", "form", type=click.Choice(["text", *FORMATS]), default="text", show_default=True)
 @click.option(
-    "--output", "-o", metavar="FILE", help="Write FILE, whole or not at all, where `>` leaves an empty one on an error."
+    "--output",
+    "-o",
+    metavar="FILE",
+    shell_complete=completing.any_file,
+    help="Write FILE, whole or not at all, where `>` leaves an empty one on an error.",
 )
 def explain(policy: str, model: str | None, steps: int, form: str, output: str | None) -> None:
     """Explain POLICY: a path, a bundled name, a notation such as F8B0_W8R0.12, or `-` for standard input.

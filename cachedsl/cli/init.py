@@ -7,6 +7,7 @@ import os
 
 import click
 
+from cachedsl.cli import completing
 from cachedsl.cli.explain import GENERIC, MAX_STEPS
 from cachedsl.cli.output import stop, write_out
 from cachedsl.matching.errors import UnsupportedModel
@@ -57,12 +58,19 @@ def starting_policy(shape: ModelShape, steps: int) -> str:
 @click.option(
     "--model",
     metavar="ADAPTER",
+    shell_complete=completing.model,
     help="A family (flux), a published model (flux.1-dev), a transformer class, or the path of an adapter's YAML.",
 )
 @click.option(
     "--steps", default=28, show_default=True, type=click.IntRange(2, MAX_STEPS), help="num_inference_steps of the run."
 )
-@click.option("--output", "-o", metavar="FILE", help="Write FILE, whole or not at all, in place of standard output.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    shell_complete=completing.any_file,
+    help="Write FILE, whole or not at all, in place of standard output.",
+)
 @click.option("--force", is_flag=True, help="Write FILE also where there is one.")
 def init(model: str | None, steps: int, output: str | None, force: bool) -> None:
     """Write a commented policy to begin with. Without --model, for a model with one stack of 28 blocks."""

@@ -39,7 +39,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        try:
+            command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        except Exception:
+            if ctx.resilient_parsing:  # a shell asks what may follow; it is no place for a traceback
+                return None
+            raise
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -8,6 +8,7 @@ import click
 
 from cachedsl.checking.kept_plans import Kept, compare_kept, shown, stale_files, write_kept
 from cachedsl.checking.plans_table import PlansTable, nearest_table
+from cachedsl.cli import completing
 from cachedsl.cli.explain import MAX_STEPS
 from cachedsl.cli.naming import policy_called
 from cachedsl.cli.output import say, stop, write_out
@@ -28,14 +29,21 @@ folder = "plans\""""
 
 
 @click.command()
-@click.argument("policy", required=False)
+@click.argument("policy", required=False, shell_complete=completing.policy)
 @click.option(
     "--model",
     metavar="ADAPTER",
+    shell_complete=completing.model,
     help="A family (flux), a published model (flux.1-dev), a transformer class, or the path of an adapter's YAML.",
 )
 @click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="num_inference_steps of the run.")
-@click.option("--output", "-o", metavar="FILE", help="Write FILE, whole or not at all, in place of standard output.")
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    shell_complete=completing.any_file,
+    help="Write FILE, whole or not at all, in place of standard output.",
+)
 @click.option("--write", is_flag=True, help="Write every plan of the `plans` table in pyproject.toml.")
 @click.option("--check", is_flag=True, help="Say which plans of the `plans` table are not what the policies come to.")
 def plan(

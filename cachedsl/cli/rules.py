@@ -9,12 +9,8 @@ import click
 
 from cachedsl.checking.catalogue import all_rules, nearest_code, rule_called
 from cachedsl.checking.pages import rule_text, rules_page
+from cachedsl.cli import completing
 from cachedsl.cli.tables import print_table, table_of
-
-
-def _codes(context: click.Context, option: click.Parameter, typed: str) -> list[str]:
-    """Return the codes that a shell may complete what is typed to."""
-    return [rule.code for rule in all_rules() if rule.code.startswith(typed)]
 
 
 @click.command()
@@ -35,7 +31,7 @@ def rules(as_json: bool, markdown: bool) -> None:
 
 
 @click.command()
-@click.argument("code", shell_complete=_codes)
+@click.argument("code", shell_complete=completing.code)
 def rule(code: str) -> None:
     """Explain the rule CODE: what is wrong, why, and how to mend it."""
     found = rule_called(code)

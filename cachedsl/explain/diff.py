@@ -13,7 +13,7 @@ from cachedsl.explain.cost import Cost, cost
 from cachedsl.explain.text import table_bits
 from cachedsl.plan.frozen import thaw
 from cachedsl.plan.ir import Plan, PredictPlan, Rules, SignalPlan, StackPlan, StepEntry
-from cachedsl.plan.layout import Layout, layout_of
+from cachedsl.plan.layout import ALL, Layout, layout_of
 
 What = Literal["run", "stacks", "blocks", "decision", "limits", "predictor", "guidance", "steps"]
 Key = tuple[str, ...]
@@ -139,7 +139,7 @@ def _of_stack(old: StackPlan, new: StackPlan) -> Iterator[Change]:
 
 def layout_words(layout: Layout) -> str:
     """Return which blocks always run, as policies write it, whatever the block count."""
-    if layout.front is None:
+    if layout.front == ALL:
         return "in full"
     words = [f"F{layout.front}B{layout.back}"]
     if layout.middle == "each":

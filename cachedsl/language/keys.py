@@ -13,27 +13,25 @@ from cachedsl.language.masks import KEYS, MaskKind, key_schema
 from cachedsl.language.methods import METHODS
 from cachedsl.language.part import Part, PartOf, declared_keys
 from cachedsl.language.policy import Policy
+from cachedsl.language.schemas import document, identity, object_schema
 from cachedsl.language.taps import TAPS
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-POLICY_ID = "https://cachedsl.dev/schemas/policy.schema.json"
+POLICY_ID = identity("policy")
 
 
 def policy_schema() -> Schema:
     """Return the JSON Schema (2020-12) of a policy; it refuses what the loader refuses of values by themselves."""
-    schema = document_schema(Policy, POLICY_ID)
+    schema = document_schema(Policy, "policy")
     schema["description"] += " docs/language.md is the reference."
     schema["properties"]["$schema"] = {"type": "string", "description": "Where an editor of JSON finds this schema."}
     return schema
 
 
-def document_schema(cls: Any, identity: str) -> Schema:
+def document_schema(cls: Any, name: str) -> Schema:
     """Return the schema of a document that is one part, with a definition for every part below it."""
     parts: dict[str, Any] = {}
     _collect(cls, parts)
-    schema: Schema = {"$schema": DIALECT, "$id": identity, **_mapping(cls), "description": cls.PART.words}
-    schema["$defs"] = {name: part_schema(part) for name, part in parts.items()}
-    return schema
+    return document(name, _mapping(cls), cls.PART.words, {name: part_schema(part) for name, part in parts.items()})
 
 
 def _collect(cls: Any, parts: dict[str, Any]) -> None:
@@ -56,11 +54,8 @@ def part_schema(cls: Any) -> Schema:
 
 def _mapping(cls: Any) -> Schema:
     keys = declared_keys(cls)
-    schema: Schema = {"type": "object", "title": cls.PART.expected, "additionalProperties": False}
     required = [name for name, declared in keys.items() if declared.required]
-    if required:
-        schema["required"] = required
-    return {**schema, "properties": {name: _property(declared) for name, declared in keys.items()}}
+    return object_schema({name: _property(one) for name, one in keys.items()}, required, cls.PART.expected)
 
 
 def _property(declared: Key) -> Schema:

@@ -191,6 +191,8 @@ def key_schema(declared: Any) -> Schema:
     if not declared.required:
         schema = nullable(schema)
     schema["description"] = declared.words
+    if declared.shown is None and type(declared.default) in (bool, int, float, str):
+        schema["default"] = declared.default
     if declared.examples:
         schema["examples"] = list(declared.examples)
     return schema

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
@@ -31,6 +32,7 @@ from cachedsl.language.parts import (
     Warmup,
 )
 from cachedsl.language.runtime import Runtime
+from cachedsl.language.schemas import SUFFIX
 from cachedsl.language.taps import PRUNED
 from cachedsl.language.trees import merge, without_nulls
 from cachedsl.plan.frozen import Frozen, freeze, thaw
@@ -127,9 +129,15 @@ SLUG = Slug("a name of lower-case letters, digits, `-`, `_` and `.`", "^[a-z0-9]
 STACK_NAME = Text("the name of a block list, or a glob", "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]+$")
 
 
-def slug_of(stem: str) -> str:
-    """Return the name that a policy has by its file's name."""
-    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._") or "policy"
+def stem_of(file: str | Path) -> str:
+    """Return a file's name without what says that it is a policy: `fast` of `fast.yaml` and of `fast.cachedsl.yaml`."""
+    stem = Path(file).stem
+    return stem.removesuffix(SUFFIX) or stem
+
+
+def slug_of(file: str | Path) -> str:
+    """Return the name that a policy has by its file."""
+    return re.sub(r"[^a-z0-9._-]+", "-", stem_of(file).lower()).strip("-._") or "policy"
 
 
 @frozen

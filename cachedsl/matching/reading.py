@@ -209,6 +209,16 @@ def _names() -> dict[str, NamedModel]:
     return names
 
 
+def known_names() -> dict[str, str]:
+    """Return every name that `find_adapter` takes, as it is spelt, and what it names: a model, a family, a class."""
+    named = {}
+    for model in _names().values():
+        adapter = model.adapter
+        kind = "a published model" if model.spelling in adapter.models else f"a class of {adapter.family}"
+        named[model.spelling] = "a family" if model.spelling == adapter.family else kind
+    return dict(sorted(named.items()))
+
+
 def _near(wanted: str, names: Mapping[str, NamedModel]) -> str:
     """Say which names look like `wanted`; nothing where none does."""
     near = difflib.get_close_matches(wanted, names, n=NEAR) if len(wanted) <= 100 else []

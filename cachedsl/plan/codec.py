@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import attrs
 from cattrs.errors import BaseValidationError
 from cattrs.v import transform_error
 
-from cachedsl.plan.frozen import freeze, thaw
-from cachedsl.plan.ir import Guidance, Plan, Rules, StackPlan, StepEntry, Unit
+from cachedsl.plan.frozen import thaw
+from cachedsl.plan.ir import Guidance, Plan, Rules, StackPlan, StepEntry, Unit, Verdict
 from cachedsl.plan.layout import Layout, layout_of, layout_tree, read_layout
+from cachedsl.plan.marks import MOST_BLOCKS, MOST_STEPS, Bits, FirstThenPatches, Index, StepCount
 from cachedsl.plan.merge_patch import patch_between, patched
 from cachedsl.plan.model_shape import StackShape
 from cachedsl.plan.strict import strict_converter
 from cachedsl.text.finding import CachedslError
 
-FORMAT = "cachedsl.plan"
-VERSION = 2
-MOST_STEPS = 1_000_000
-MOST_BLOCKS = 10_000
-"""Of one stack, and units of all stacks of a plan that is read."""
+FORMAT: Literal["cachedsl.plan"] = "cachedsl.plan"
+VERSION: Literal[2] = 2
 
 
 class PlanError(CachedslError):
@@ -108,10 +106,14 @@ def from_json(text: str) -> Plan:
         PlanError: it is no JSON, no plan, or of another version; the message names the place.
     """
     try:
-        tree = json.loads(text)
+        tree = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise PlanError(f"not a plan: no JSON ({error}); `Plan.to_json` writes one") from None
     return from_tree(tree)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no value of JSON")
 
 
 def from_tree(tree: Any) -> Plan:
@@ -123,25 +125,20 @@ def from_tree(tree: Any) -> Plan:
         raise PlanError(
             f"a plan of version {tree.get('version')!r}, but this cachedsl reads version {VERSION}; compile it anew"
         )
-    rest = {key: value for key, value in tree.items() if key not in ("format", "version")}
+    written = _read(tree, WrittenPlan, "plan")
     try:
-        written = _read(rest, _Written, "plan")
         shared = _Shared(
             [_read(one, Rules, f"plan.rules[{i}]") for i, one in enumerate(_from_patches(written.rules))],
             [_layout(one, f"plan.layouts[{i}]") for i, one in enumerate(_from_patches(written.layouts))],
             [_mask(one, f"plan.masks[{i}]") for i, one in enumerate(written.masks)],
             [tuple(_table(one, f"plan.tables[{i}]")) for i, one in enumerate(written.tables)],
         )
-        stacks = [
-            _stack(_read(stack, _WrittenStack, f"plan.stacks[{i}]"), shared, f"plan.stacks[{i}]")
-            for i, stack in enumerate(written.stacks)
-        ]
+        stacks = [_stack(stack, shared, f"plan.stacks[{i}]") for i, stack in enumerate(written.stacks)]
         if sum(len(stack.units) for stack in stacks) > MOST_BLOCKS:
             raise ValueError(f"more than {MOST_BLOCKS} units in all stacks")
-        cfg = _read(written.cfg, Guidance, "plan.cfg")
     except (ValueError, TypeError, IndexError, KeyError, RecursionError) as error:
         raise PlanError(f"not a plan: {error}") from None
-    return Plan(written.policy, written.model, written.num_inference_steps, cfg, stacks)
+    return Plan(written.policy, written.model, written.num_inference_steps, written.cfg, stacks)
 
 
 T = TypeVar("T")
@@ -155,27 +152,60 @@ def _read(tree: Any, cls: type[T], place: str) -> T:
         raise PlanError(f"not a plan: {'; '.join(transform_error(error, path=place)[:5])}") from None
 
 
+Run = tuple[StepCount, Verdict, str]
+"""How many steps, their verdict, and the reason of it."""
+
+
 @attrs.frozen
-class _Written:
+class WrittenStack:
+    """A block list, or a chain of them; what governs it is named by index.
+
+    Attributes:
+        shape: which list, and its block count.
+        rules: index into `rules` of what governs it.
+        layout: index into `layouts` of how its blocks are parted.
+        mask: index into `masks` of its step mask; null without one.
+        table: index into `tables` of what is known of its steps beforehand; null without a step count.
+        note: why it runs in full, where it does; else null.
+    """
+
+    shape: StackShape
+    rules: Index
+    layout: Index
+    mask: Index | None
+    table: Index | None
+    note: str | None
+
+
+@attrs.frozen
+class WrittenPlan:
+    """What a policy comes to on one model.
+
+    Attributes:
+        format: the name of this format.
+        version: its version.
+        policy: the policy's name.
+        model: what the model is called.
+        num_inference_steps: steps of the run; null where the count is not known.
+        cfg: how classifier-free guidance reaches the transformer.
+        rules: what governs stacks. The first is whole, each other one a JSON merge patch (RFC 7386) of the first.
+        layouts: how the blocks of stacks are parted. The first is whole, each other one a patch of the first.
+        masks: step masks, one digit a step; 1 is computed.
+        tables: what is known of every step beforehand, as runs of equal steps: how many, verdict and reason.
+        stacks: of every transformer, in execution order.
+    """
+
+    format: Literal["cachedsl.plan"]
+    version: Literal[2]
     policy: str
     model: str
     num_inference_steps: int | None
-    cfg: dict[str, str]
-    rules: list[dict[str, Any]]
-    layouts: list[dict[str, Any]]
-    masks: list[str]
-    tables: list[list[Any]]
-    stacks: list[dict[str, Any]]
-
-
-@attrs.frozen
-class _WrittenStack:
-    shape: dict[str, Any]
-    rules: int
-    layout: int
-    mask: int | None
-    table: int | None
-    note: str | None
+    cfg: Guidance
+    rules: Annotated[list[dict[str, Any]], FirstThenPatches(Rules)]
+    layouts: Annotated[list[dict[str, Any]], FirstThenPatches(Layout)]
+    masks: list[Bits]
+    tables: list[list[Run]]
+    stacks: list[WrittenStack]
 
 
 @attrs.frozen
@@ -188,22 +218,20 @@ class _Shared:
     tables: list[tuple[StepEntry, ...]]
 
 
-def _stack(written: _WrittenStack, shared: _Shared, place: str) -> StackPlan:
-    shape = _read(freeze_lists(written.shape), StackShape, f"{place}.shape")
+def _stack(written: WrittenStack, shared: _Shared, place: str) -> StackPlan:
+    shape = written.shape
     if not 0 <= shape.blocks <= MOST_BLOCKS:
         raise ValueError(f"{place}: {shape.blocks} blocks; expected a number from 0 to {MOST_BLOCKS}")
     layout = _taken(shared.layouts, written.layout, "layout", place)
     units = []
     for index, (start, stop, kind) in enumerate(layout.spans(shape.blocks)):
-        unit = {"index": index, "start": start, "stop": stop, "kind": kind}
-        read = _read(unit, Unit, f"{place}.units[{index}]")
-        if not 0 <= read.start < read.stop <= shape.blocks:
+        if not 0 <= start < stop <= shape.blocks:
             raise ValueError(f"{place}: unit {index} from {start} to {stop} is not in its {shape.blocks} blocks")
-        units.append(read)
+        units.append(Unit(index, start, stop, kind))
     return StackPlan(
         shape,
         _taken(shared.rules, written.rules, "rules", place),
-        shape.blocks if layout.front is None else layout.front,
+        layout.front_of(shape.blocks),
         layout.back,
         units,
         None if written.mask is None else _taken(shared.masks, written.mask, "mask", place),
@@ -231,14 +259,8 @@ def _mask(bits: str, place: str) -> str:
     return bits
 
 
-def _table(runs: list[list[Any]], place: str) -> Iterator[StepEntry]:
+def _table(runs: list[Run], place: str) -> Iterator[StepEntry]:
     for index, (count, verdict, reason) in enumerate(runs):
-        if type(count) is not int or not 1 <= count <= MOST_STEPS:
+        if not 1 <= count <= MOST_STEPS:
             raise ValueError(f"{place}[{index}]: expected a number of steps from 1 to {MOST_STEPS}, got {count!r}")
-        entry = {"verdict": verdict, "reason": reason}
-        yield from (_read(entry, StepEntry, f"{place}[{index}]"),) * count
-
-
-def freeze_lists(tree: Any) -> Any:
-    """Return a tree whose lists are tuples, as shapes have them."""
-    return {key: freeze(value) if isinstance(value, list) else value for key, value in tree.items()}
+        yield from (StepEntry(verdict, reason),) * count

@@ -134,7 +134,12 @@ class PredictPlan:
 
 @frozen
 class FeaturesPlan:
-    """How what is kept between steps is held: in which dtype, and where; None is as the blocks return it."""
+    """How what is kept between steps is held.
+
+    Attributes:
+        dtype: in which dtype; none is as the blocks return it.
+        device: where; none is where the blocks return it.
+    """
 
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     device: Literal["cpu"] | None = None
@@ -142,7 +147,13 @@ class FeaturesPlan:
 
 @frozen
 class PrunePlan:
-    """How single blocks decide: `relax` is None for a fixed threshold, `max` the bound of an adapted one."""
+    """How single blocks decide.
+
+    Attributes:
+        relax: the factor of an adapted threshold; none for a fixed one.
+        max: the bound of an adapted threshold.
+        update_interval: only on every k-th step does a computed block replace its residual and reference.
+    """
 
     relax: float | None = None
     max: float | None = None
@@ -165,7 +176,7 @@ class Rules:
         max_accumulated: a step is computed once the sum of measured values reaches it.
         reset: when that sum begins anew.
         refresh: history is dropped before this own step.
-        refresh_repeat: and before each of its multiples.
+        refresh_repeat: whether it is dropped before each multiple of that step, too.
         prune: how single blocks decide; None where the middle is one unit.
         back_threshold: a back block that decides for itself runs when its input moved by at least this.
         back_signal: what such a back block measures.
@@ -279,7 +290,13 @@ class StackPlan:
 
 @frozen
 class Guidance:
-    """How classifier-free guidance reaches the transformer; the fields are those of the language's `cfg`."""
+    """How classifier-free guidance reaches the transformer.
+
+    Attributes:
+        mode: both branches in one call, in separate calls, or as the model's adapter says.
+        order: which branch is called first, where the calls are separate.
+        decision: whether every branch decides for itself, or later ones follow the first.
+    """
 
     mode: Literal["auto", "fused", "separate"] = "auto"
     order: Literal["cond_first", "uncond_first"] = "cond_first"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import attrs
 from attrs import field, frozen
 
-from cachedsl.plan.ir import StackPlan
+from cachedsl.plan.ir import StackPlan, UnitKind
+from cachedsl.plan.marks import MOST_BLOCKS, BlockCount
 
-Span = tuple[int, int, str]
-ALL = "all"
+Span = tuple[BlockCount, BlockCount, UnitKind]
+ALL: Literal["all"] = "all"
+
+
+KINDS: tuple[UnitKind, ...] = get_args(UnitKind)
 
 
 def _ints(values: Any) -> tuple[int, ...]:
@@ -20,30 +24,34 @@ def _ints(values: Any) -> tuple[int, ...]:
 
 @frozen
 class Layout:
-    """The blocks of a stack.
+    """How the blocks of a stack are parted.
 
     Attributes:
-        front: how many blocks at the front always run; None is all of them.
+        front: how many blocks at the front always run; `all` where the stack runs in full.
         back: how many at the back.
-        middle: what is between is one unit (`whole`), one unit a block (`each`), or none.
+        middle: what is between is one unit (`whole`), one unit a block (`each`), or none where it is left out.
         keep: with `each`, block indices that are no units.
         decides: indices within the back of the blocks that decide for themselves.
         units: begin, end and kind of every unit, where the other keys cannot say it.
     """
 
-    front: int | None
-    back: int = 0
-    middle: str | None = None
-    keep: tuple[int, ...] = field(default=(), converter=_ints)
-    decides: tuple[int, ...] = field(default=(), converter=_ints)
+    front: BlockCount | Literal["all"]
+    back: BlockCount = 0
+    middle: Literal["whole", "each"] | None = None
+    keep: tuple[BlockCount, ...] = field(default=(), converter=_ints)
+    decides: tuple[BlockCount, ...] = field(default=(), converter=_ints)
     units: tuple[Span, ...] | None = None
+
+    def front_of(self, blocks: int) -> int:
+        """Return how many blocks at the front of a stack of `blocks` blocks always run."""
+        return blocks if isinstance(self.front, str) else self.front
 
     def spans(self, blocks: int) -> Iterator[Span]:
         """Yield begin, end and kind of the units of a stack of `blocks` blocks."""
         if self.units is not None:
             yield from self.units
             return
-        start, end = blocks if self.front is None else self.front, blocks - self.back
+        start, end = self.front_of(blocks), blocks - self.back
         if self.middle == "whole":
             yield start, end, "middle"
         elif self.middle == "each":
@@ -55,12 +63,13 @@ def layout_of(stack: StackPlan) -> Layout:
     """Return the layout of a stack."""
     spans = tuple((unit.start, unit.stop, unit.kind) for unit in stack.units)
     if not spans and (stack.front, stack.back) == (stack.blocks, 0):
-        return Layout(None)
+        return Layout(ALL)
     end = stack.blocks - stack.back
     taken = {start for start, _, kind in spans if kind == "pruned"}
     keep = tuple(at for at in range(stack.front, end) if at not in taken) if taken else ()
     decides = tuple(start - end for start, _, kind in spans if kind == "back")
-    for middle in ("whole", "each", None):
+    middles: tuple[Literal["whole", "each"] | None, ...] = ("whole", "each", None)
+    for middle in middles:
         found = Layout(stack.front, stack.back, middle, keep if middle == "each" else (), decides)
         if tuple(found.spans(stack.blocks)) == spans:
             return found
@@ -69,8 +78,7 @@ def layout_of(stack: StackPlan) -> Layout:
 
 def layout_tree(layout: Layout) -> dict[str, Any]:
     """Return a layout as JSON has it: without what is empty."""
-    tree = {key: value for key, value in attrs.asdict(layout).items() if value is not None and value != ()}
-    return {**tree, "front": ALL if layout.front is None else layout.front}
+    return {key: value for key, value in attrs.asdict(layout).items() if value is not None and value != ()}
 
 
 def read_layout(tree: Any) -> Layout:
@@ -80,9 +88,9 @@ def read_layout(tree: Any) -> Layout:
         raise ValueError(f"expected a mapping of {', '.join(known)}, with front, got {tree!r}")
     if tree.get("middle") not in (None, "whole", "each"):
         raise ValueError(f"middle: expected whole or each, got {tree['middle']!r}")
-    front = None if tree["front"] == ALL else _count(tree["front"], "front")
+    front = ALL if tree["front"] == ALL else _count(tree["front"], "front")
     keep, decides = (tuple(_count(at, key) for at in _list(tree, key)) for key in ("keep", "decides"))
-    units = tuple(_span(one) for one in _list(tree, "units")) if "units" in tree else None
+    units = tuple(_span(one) for one in _list(tree, "units")) if tree.get("units") is not None else None
     return Layout(front, _count(tree.get("back", 0), "back"), tree.get("middle"), keep, decides, units)
 
 
@@ -94,12 +102,15 @@ def _list(tree: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def _span(written: Any) -> Span:
-    if not isinstance(written, list) or len(written) != 3 or not isinstance(written[2], str):
+    if not isinstance(written, list) or len(written) != 3:
         raise ValueError(f"units: expected begin, end and kind of a unit, got {written!r}")
-    return _count(written[0], "units"), _count(written[1], "units"), written[2]
+    kind = next((one for one in KINDS if one == written[2]), None)
+    if kind is None:
+        raise ValueError(f"units: expected {', '.join(KINDS[:-1])} or {KINDS[-1]}, got {written[2]!r}")
+    return _count(written[0], "units"), _count(written[1], "units"), kind
 
 
 def _count(value: Any, key: str) -> int:
-    if type(value) is not int or not 0 <= value <= 1_000_000:
+    if type(value) is not int or not 0 <= value <= MOST_BLOCKS:
         raise ValueError(f"{key}: expected a number of blocks, got {value!r}")
     return value

@@ -7,22 +7,31 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from cachedsl.plan.marks import BlockCount
+
 Joins = Literal["as_is", "encoder_first", "hidden_first", "apart"]
 """What a list's hidden states are made of where it follows another one in a chain."""
 
 
 @frozen
 class StackShape:
-    """One block list: `transformer` is the pipeline's component name, `name` the attribute path of the list.
+    """One block list, or a chain of several (`span: joined`).
 
-    A chain of several lists (`span: joined`) has the paths of all of them in its name, joined by `+`, and names and
-    block counts of the lists in `lists`. `modulated` tells whether the adapter says how the first block's modulated
-    input is evaluated; None where no adapter was asked. `long_skips`, `joins`, and `keeps` for `between: keep`: see
-    `cachedsl.matching.adapter.StackAdapter`; of a chain, `joins` is `apart` where one of its lists is.
+    Attributes:
+        name: the attribute path of the list; of a chain the paths of all of its lists, joined by `+`.
+        blocks: how many blocks it has.
+        transformer: the pipeline's component name.
+        lists: of a chain, names and block counts of its lists.
+        modulated: whether the adapter says how the first block's modulated input is evaluated; none where no adapter
+            was asked.
+        long_skips: whether the last blocks read what the first ones return, as the adapter says.
+        keeps: whether the adapter says `between: keep`.
+        joins: what the list's hidden states are made of where it follows another one in a chain, as the adapter says;
+            of a chain, `apart` where one of its lists is.
     """
 
     name: str
-    blocks: int
+    blocks: BlockCount
     transformer: str = "transformer"
     lists: tuple[tuple[str, int], ...] = ()
     modulated: bool | None = None

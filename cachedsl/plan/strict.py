@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 import types
 from collections.abc import Callable, Mapping
@@ -9,7 +10,8 @@ from typing import Any, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
-from cattrs.errors import BaseValidationError
+from cattrs.cols import homogenous_tuple_structure_factory, list_structure_factory
+from cattrs.errors import BaseValidationError, IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn
 
 from cachedsl.plan.frozen import Frozen, thaw
@@ -23,6 +25,8 @@ def strict_converter() -> Converter:
         def read(value: Any, _: Any) -> Any:
             if type(value) is not kind and type(value) not in also:
                 raise ValueError(f"expected {kind.__name__}, got {reprlib.repr(value)}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"expected a finite number, got {value}")
             return kind(value)
 
         return read
@@ -31,9 +35,55 @@ def strict_converter() -> Converter:
         made.register_structure_hook(kind, exactly(kind, *also))
     made.register_structure_hook(Frozen, lambda value, _: Frozen(_mapping(value)))
     made.register_unstructure_hook(Frozen, thaw)
+    made.register_structure_hook_factory(_is_list, lambda kind: _of_list(made, kind))
     made.register_structure_hook_func(_is_union, lambda value, kind: _one_of(made, value, kind))
     made.register_structure_hook_factory(attrs.has, lambda cls: _of_class(made, cls))
     return made
+
+
+def _is_list(kind: Any) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is list or origin is tuple
+
+
+def _of_list(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
+    """Read a list, and nothing else whose items could be taken one by one, such as a text or a mapping."""
+    of = get_args(kind)
+    if get_origin(kind) is list:
+        taken = list_structure_factory(kind, converter)
+    elif of[1:] == (...,):
+        taken = homogenous_tuple_structure_factory(kind, converter)
+    else:
+        taken = _of_places(converter, kind)
+
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"expected a list, got {reprlib.repr(value)}")
+        return taken(value, kind)
+
+    return read
+
+
+def _of_places(converter: Converter, kind: Any) -> Callable[[Any, Any], Any]:
+    """Read a list whose items are each of a type of their own."""
+    kinds = get_args(kind)
+
+    def read(value: Any, _: Any) -> Any:
+        if len(value) != len(kinds):
+            raise ValueError(f"expected {len(kinds)} values, got {reprlib.repr(value)}")
+        made, errors = [], []
+        for index, (item, one) in enumerate(zip(value, kinds, strict=True)):
+            try:
+                made.append(converter.structure(item, one))
+            except (ValueError, BaseValidationError) as error:
+                note = IterableValidationNote(f"Structuring {kind} @ index {index}", index, one)
+                error.__notes__ = [*getattr(error, "__notes__", []), note]
+                errors.append(error)
+        if errors:
+            raise IterableValidationError(f"While structuring {kind!r}", errors, kind)
+        return tuple(made)
+
+    return read
 
 
 def _of_class(converter: Converter, cls: Any) -> Any:

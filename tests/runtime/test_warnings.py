@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
+import jsonschema
 import pytest
 import torch
 
 from cachedsl import Adapter, StackAdapter, TransformerAdapter
+from cachedsl.explain.schemas import trace_schema
 from cachedsl.language.parts import Cfg, Compute, Reuse, Warmup
 from cachedsl.language.policy import Policy
 from cachedsl.trace import KEPT, RunRecord, Trace
@@ -70,6 +73,10 @@ def test_measurements_that_are_not_finite_are_computed_and_warned_of() -> None:
         assert any(
             w.code == "not-finite" and "measurements were not finite" in w.message for w in cached.trace.warnings()
         )
+        lines = cached.trace.to_jsonl().splitlines()
+        assert any('"nan"' in line for line in lines)
+        for line in lines:
+            jsonschema.validate(json.loads(line), trace_schema())
         again = Trace.from_jsonl(cached.trace.to_jsonl())
         assert again.to_jsonl() == cached.trace.to_jsonl()
         assert again.steps()[1] == records[1]

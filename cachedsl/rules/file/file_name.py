@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachedsl.language.policy import slug_of
+from cachedsl.language.policy import slug_of, stem_of
 from cachedsl.rules.base import Check, Findings, PolicyFile, offer
 from cachedsl.text.entries import replace_value
 from cachedsl.text.finding import Rule
@@ -26,12 +26,14 @@ def check(context: PolicyFile) -> Findings:
     node = context.root.mapping.get("name")
     if node is None or context.path is None or not isinstance(node.value, str):
         return
-    name, wanted, document = node.value, slug_of(context.path.stem), context.document
+    name, wanted, document = node.value, slug_of(context.path), context.document
     if name == wanted:
         return
     title = f"Call the policy `{wanted}`"
     fix = offer(document, title, lambda: replace_value(document, node, written(wanted)), safe=False)
-    hint = f"call both the same: `name: {wanted}`, or the file `{name}{context.path.suffix}`"
+    hint = (
+        f"call both the same: `name: {wanted}`, or the file `{name}{context.path.name[len(stem_of(context.path)) :]}`"
+    )
     yield RULE.finding(f"name: the policy is called `{name}`, its file `{context.path.name}`", node.span, hint, fix=fix)
 
 

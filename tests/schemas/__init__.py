@@ -1,0 +1,1 @@
+"""The JSON Schemas that are published: what they say, and what they accept."""
