@@ -1,4 +1,4 @@
-"""Every rule that a file can be found to break."""
+"""Every rule that there is: of files, of finished runs, and of settings that are converted."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from functools import lru_cache
 
 from cachedsl.checking import plans, plans_table
 from cachedsl.rules import registry
-from cachedsl.text.finding import Rule
+from cachedsl.text.finding import Rule, Stage
+
+ELSEWHERE: dict[Stage, str] = {"run": "the runtime warns of it", "convert": "`cachedsl convert` does"}
+"""The stages of rules that `cachedsl check` does not look for, and who does."""
 
 
 @lru_cache(maxsize=1)
 def all_rules() -> tuple[Rule, ...]:
-    """Return every rule: those of policies and adapters, then those of plans and of the table of plans."""
+    """Return every rule: those of policies and adapters, then those of plans and of the `plans` table."""
     return tuple(dict.fromkeys((*registry.rules(), *plans.RULES, *plans_table.RULES)))
 
 

@@ -79,7 +79,7 @@ def ignore_findings(document: Document, ignores: list[Ignore], judged: Callable[
             rule = rule_called(name)
             if why is not None:
                 yield BAD_IGNORE.finding(printable(why), span)
-            elif rule is not None and (rule.stage in ("text", "run") or name in _NEVER):
+            elif rule is not None and (rule.stage == "text" or name in _NEVER):
                 yield BAD_IGNORE.finding(f"`{name}` cannot be ignored by a comment", span)
             elif name not in one.used and _judged(name, judged):
                 fix = Fix(f"Take `{name}` out of the comment", (_without(document, one, name),), safe=True)

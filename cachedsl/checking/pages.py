@@ -16,13 +16,15 @@ STAGES: dict[Stage, str] = {
     "folder": "in all policies of a folder together",
     "adapter": "in an adapter",
     "run": "in a finished run, never by `cachedsl check`",
+    "convert": "in settings of another engine, by `cachedsl convert` alone",
 }
 _HEAD = """# Rules
 
 `cachedsl check` looks for what is listed here. A rule has a code, a category and a severity: an error makes the check
 fail, a warning only under `--fail-on warning`. `--select` and `--ignore` take codes and categories, and
 [check.md](check.md) says where else a rule can be turned off. `cachedsl rule CODE` prints the same on a terminal.
-Rules that find something in a finished run warn there, and are no part of `cachedsl check`.
+Two kinds are no part of `cachedsl check`: rules that find something in a finished run, which warn there, and those of
+`cachedsl convert`, which look at settings of other engines.
 """
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from attrs import field, frozen
 
-from cachedsl.checking.catalogue import all_rules
+from cachedsl.checking.catalogue import ELSEWHERE, all_rules, rule_called
 from cachedsl.text.finding import CATEGORIES, Rule
 
 ALL = "all"
@@ -17,9 +17,13 @@ ALL = "all"
 
 def wrong_selector(name: str) -> str | None:
     """Say why `name` chooses nothing; None where it is a code, a category or `all`."""
-    if name == ALL or name in CATEGORIES or any(rule.code == name for rule in all_rules()):
+    rule = rule_called(name)
+    if rule is not None and rule.stage in ELSEWHERE:
+        return f"`cachedsl check` does not look for `{name}`: {ELSEWHERE[rule.stage]}"
+    if name == ALL or name in CATEGORIES or rule is not None:
         return None
-    near = next(iter(get_close_matches(name.lower(), [*CATEGORIES, *(rule.code for rule in all_rules())], 1)), None)
+    codes = (one.code for one in all_rules() if one.stage not in ELSEWHERE)
+    near = next(iter(get_close_matches(name.lower(), [*CATEGORIES, *codes], 1)), None)
     guess = f"did you mean `{near}`? " if near else ""
     return f"there is no rule and no category `{name}` ({guess}categories: {', '.join(CATEGORIES)})"
 

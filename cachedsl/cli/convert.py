@@ -19,7 +19,7 @@ from cachedsl.convert.registry import convert as read_settings
 from cachedsl.language.dump import written_tree
 from cachedsl.language.policy import Policy
 from cachedsl.text.document import MAX_BYTES
-from cachedsl.text.finding import CachedslError, Finding
+from cachedsl.text.finding import CachedslError, Finding, Span
 
 OWN = "cachedsl"
 SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.schema.json\n"
@@ -96,8 +96,9 @@ def convert(
             written = write_policy(policy, target, asked)
             text, notes = written.text, _said(written, policy)
     except ConversionError as error:
-        for line in str(error).splitlines():
-            say(f"{source}: error: {line}", err=True)
+        for note in error.notes:
+            if note.severity == "error":
+                say(note.finding(Span(source)).render(), err=True)
         raise SystemExit(1) from error
     except UnknownEngine as error:
         raise click.UsageError(str(error)) from error

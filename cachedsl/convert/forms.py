@@ -13,8 +13,9 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from cachedsl.rules.convert.settings import DUPLICATE
 from cachedsl.text.document import parse_document, resolve_scalar
-from cachedsl.text.finding import Finding, Rule, Span
+from cachedsl.text.finding import Finding, Span
 from cachedsl.text.places import Lines
 from cachedsl.text.rules import SYNTAX
 from cachedsl.text.tree import Document, Node
@@ -22,15 +23,6 @@ from cachedsl.text.tree import Document, Node
 Form = Literal["yaml", "env", "arguments", "python"]
 CALL = "()"
 """In Python: the key of a call's own name; arguments without a keyword go by their numbers, "0" and so on."""
-
-DUPLICATE = Rule(
-    "duplicate-setting",
-    "text",
-    "a setting that is written twice",
-    why="One of the two has no effect, and which one differs between engines.",
-    bad="SGLANG_CACHE_DIT_FN=1\nSGLANG_CACHE_DIT_FN=8",
-    good="SGLANG_CACHE_DIT_FN=8",
-)
 
 
 class Expression(str):

@@ -14,44 +14,21 @@ from cachedsl.language.part import CONVERTER, misfits
 from cachedsl.language.policy import Policy
 from cachedsl.language.refusals import describe, finding_of
 from cachedsl.rules.base import Meaning
+from cachedsl.rules.convert.settings import BAD_OPTION, DIFFERS, IDLE_OPTION, NOT_CARRIED
 from cachedsl.rules.registry import run_checks
 from cachedsl.text.finding import CachedslError, Finding, Rule, Severity, Span
 
-BAD_OPTION = Rule(
-    "bad-option",
-    "shape",
-    "a setting of another engine that cannot be read",
-    why="A misspelt or wrongly typed setting is dropped in silence by many engines; a converted policy would then do "
-    "something else than its author meant.",
-    bad="cache_config: {residual_diff_treshold: 0.2}",
-    good="cache_config: {residual_diff_threshold: 0.2}",
-)
-NOT_CARRIED = Rule(
-    "not-carried-over",
-    "meaning",
-    "a setting that has no counterpart on the other side",
-    why="What one side cannot say is named and never dropped in silence.",
-    bad="cache_config: {enable_dmd: true, dmd_svd_precision: low}",
-    good="cache_config: {enable_dmd: true}",
-)
-DIFFERS = Rule(
-    "converted-differs",
-    "meaning",
-    "a setting that both sides have and read differently",
-    severity="warning",
-    why="The policy is the nearest one that there is, and decides or predicts otherwise in the case that is named.",
-    bad="cache_config: {enable_taylorseer: true, max_warmup_steps: 2}",
-    good="cache_config: {enable_taylorseer: true, max_warmup_steps: 4}",
-)
-IDLE_OPTION = Rule(
-    "idle-option",
-    "meaning",
-    "a setting that the other engine does not read beside the others",
-    severity="warning",
-    why="It has no effect there, so it is left out here.",
-    bad="cache_config: {steps_computation_policy: static}",
-    good="cache_config: {steps_computation_mask: [1, 1, 0, 1], steps_computation_policy: static}",
-)
+__all__ = [
+    "BAD_OPTION",
+    "DIFFERS",
+    "IDLE_OPTION",
+    "NOT_CARRIED",
+    "ConversionError",
+    "Converted",
+    "Exported",
+    "Note",
+    "bad_option",
+]
 
 
 class ConversionError(CachedslError):

@@ -11,7 +11,7 @@ from typing import Any
 
 from cachedsl.language import notation
 from cachedsl.language.plugins import PluginError, load_entry
-from cachedsl.rules import adapter, count, file, fit, folder, meaning, run, shape
+from cachedsl.rules import adapter, convert, count, file, fit, folder, meaning, run, shape
 from cachedsl.rules.base import Check, Findings
 from cachedsl.text.finding import Rule, Stage
 from cachedsl.text.rules import TEXT_RULES
@@ -75,7 +75,10 @@ def _at(stage: Stage, lint: bool) -> tuple[Check, ...]:
 @lru_cache(maxsize=1)
 def _values() -> tuple[Rule, ...]:
     of_files = (
-        module.RULES for package in (shape, adapter) for module in _modules(package) if hasattr(module, "RULES")
+        module.RULES
+        for package in (shape, adapter, convert)
+        for module in _modules(package)
+        if hasattr(module, "RULES")
     )
     return (*TEXT_RULES, notation.RULE, *(rule for rules_ in of_files for rule in rules_))
 

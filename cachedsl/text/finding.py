@@ -13,7 +13,7 @@ from typing import Literal
 import attrs
 from attrs import field, frozen
 
-Stage = Literal["text", "shape", "meaning", "file", "fit", "count", "folder", "adapter", "run"]
+Stage = Literal["text", "shape", "meaning", "file", "fit", "count", "folder", "adapter", "run", "convert"]
 Severity = Literal["error", "warning"]
 Category = Literal["correctness", "suspicious", "performance", "style"]
 

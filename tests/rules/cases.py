@@ -18,7 +18,8 @@ near_misses:                 # at least one: nearly the same, and the rule finds
 
 Other keys of a case: `files` (text by path, beside the policy), `folder: true` (the whole folder is checked), `model` and
 `steps` (the policy is held on them), `hex` (the file's bytes), `repeat: [text, times]` (at the file's end), `link` (the file
-is a link to that), `argument` (what `load_policy` is given in place of a file), `run` (a finished run, see `run_facts`).
+is a link to that), `argument` (what `load_policy` is given in place of a file), `run` (a finished run, see `run_facts`),
+`convert` (the arguments of `cachedsl convert` behind the file, whose text is `settings`).
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from click.testing import CliRunner
 
 from cachedsl import load_policy
 from cachedsl.checking.catalogue import all_rules
 from cachedsl.checking.check import Checked
 from cachedsl.checking.models import held_on
 from cachedsl.checking.run import Options, Run
+from cachedsl.cli.main import main
 from cachedsl.loading import parse_policy
 from cachedsl.lower.compile import compile_policy, refusals
 from cachedsl.plan.model_shape import ModelShape, StackShape
@@ -76,6 +79,15 @@ def findings_of(case: Case, folder: Path) -> list[Finding]:
     if "run" in case:
         return list(run_checks("run", run_facts(case)))
     return [found for one in checked(case, folder) for found in one.findings]
+
+
+def lines_of(code: str, case: Case, folder: Path) -> list[str]:
+    """Return what `cachedsl convert` says by that code about a case, a line each."""
+    name = case.get("name", "settings.yaml")
+    (folder / name).write_text(case["settings"], encoding="utf-8")
+    result = CliRunner().invoke(main, ["convert", name, *case["convert"]])
+    assert result.exit_code == (1 if ": error" in result.stderr else 0), result.stderr
+    return [line for line in result.stderr.splitlines() if f"[{code}]: " in line]
 
 
 def checked(case: Case, folder: Path) -> list[Checked]:
