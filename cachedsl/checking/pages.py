@@ -19,10 +19,15 @@ STAGES: dict[Stage, str] = {
 }
 _HEAD = """# Rules
 
-`cachedsl check` looks for what is listed here. A rule has a code, a category and a severity: an error makes the check
-fail, a warning only under `--fail-on warning`. `--select` and `--ignore` take codes and categories, and
-[check.md](check.md) says where else a rule can be turned off. `cachedsl rule CODE` prints the same on a terminal.
-Rules that find something in a finished run warn there, and are no part of `cachedsl check`.
+This page lists everything that [`cachedsl check`](check.md) looks for. For example, `unknown-key` finds a misspelt key.
+`cachedsl rule unknown-key` prints its section on a terminal.
+
+* Each rule has a code, a category and a severity.
+* An *error* makes the check fail. A *warning* makes it fail only under `--fail-on warning`.
+* `--select` and `--ignore` take codes and categories. [Checking policies](check.md#how-do-i-turn-a-rule-off) lists the other
+  ways to turn a rule off.
+* *Fix* says whether `cachedsl check` can make the change for you. `--fix` makes the safe fixes, `--unsafe-fixes` the others too.
+* Some rules look at a finished run. They are warnings of the run, and `cachedsl check` never reports them.
 """
 
 
