@@ -24,9 +24,10 @@ This page lists everything that [`cachedsl check`](check.md) looks for. For exam
 
 * Each rule has a code, a category and a severity.
 * An *error* makes the check fail. A *warning* makes it fail only under `--fail-on warning`.
-* `--select` and `--ignore` take codes and categories. [Checking policies](check.md#how-do-i-turn-a-rule-off) lists the other
-  ways to turn a rule off.
-* *Fix* says whether `cachedsl check` can make the change for you. `--fix` makes the safe fixes, `--unsafe-fixes` the others too.
+* `--select` and `--ignore` take codes and categories. [Checking policies](check.md#how-do-i-turn-a-rule-off) lists the
+  other ways to turn a rule off.
+* *Fix* says whether `cachedsl check` can make the change for you. `--fix` makes the safe fixes, `--unsafe-fixes` the
+  others too.
 * Some rules look at a finished run. They are warnings of the run, and `cachedsl check` never reports them.
 """
 

@@ -27,14 +27,23 @@ SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.sc
 @click.command()
 @click.argument("source", required=False)
 @click.option(
-    "--from", "source_engine", metavar="ENGINE", help="Whose settings SOURCE has; else it is told by what they are."
+    "--from",
+    "source_engine",
+    metavar="ENGINE",
+    help="The engine whose settings SOURCE has. By default it is recognised by the content.",
 )
-@click.option("--to", "target", default=OWN, show_default=True, metavar="ENGINE", help="Whose settings to write.")
-@click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="The run's step count, where SOURCE does not say it.")
-@click.option("--model", metavar="NAME", help="The model, where settings differ between models.")
-@click.option("--name", metavar="NAME", help="The policy's name; by default that of the file.")
-@click.option("--partial", is_flag=True, help="Write what can be carried over, where some of it cannot.")
-@click.option("--output", "-o", metavar="FILE", help="Write FILE, whole or not at all, in place of standard output.")
+@click.option(
+    "--to", "target", default=OWN, show_default=True, metavar="ENGINE", help="The engine to write settings for."
+)
+@click.option(
+    "--steps", type=click.IntRange(1, MAX_STEPS), help="The step count of the run, if SOURCE does not say it."
+)
+@click.option("--model", metavar="NAME", help="The model, if the settings depend on it.")
+@click.option("--name", metavar="NAME", help="The policy's name. The default is the name of the file.")
+@click.option("--partial", is_flag=True, help="Write what can be carried over, even if something cannot.")
+@click.option(
+    "--output", "-o", metavar="FILE", help="Write FILE instead of standard output. It is written whole or not at all."
+)
 @click.option("--list", "listed", is_flag=True, help="List the engines.")
 def convert(
     source: str | None,
@@ -47,12 +56,14 @@ def convert(
     output: str | None,
     listed: bool,
 ) -> None:
-    """Convert SOURCE, settings of another engine, into a policy; or, with --to, a policy into settings.
+    """Convert another engine's settings into a policy, or a policy into settings.
 
-    SOURCE is a file or `-` for standard input; with --to also a bundled policy's name or a notation. What cannot be
-    carried over is named with its place, and nothing is written then, unless --partial is said.
+    SOURCE is a file, or `-` for standard input. With --to it can also be the name of a bundled policy, or compact
+    notation.
 
-    Exit status: 0 fine, also with warnings; 1 something cannot be read or carried over; 2 wrong use.
+    If something cannot be carried over, its place is named and nothing is written. --partial writes the rest.
+
+    Exit status: 0 fine, even with warnings; 1 something cannot be read or carried over; 2 wrong use.
     """
     if listed:
         _list()
