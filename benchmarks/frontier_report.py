@@ -31,20 +31,41 @@ def to_markdown(report: dict[str, Any], as_trained: dict[str, Any] | None = None
     validation = report["search"]["validation"]
     parts = [
         "# The frontier\n",
-        f"How close the images of the bundled pipeline stay to the uncached ones at the same share of computed blocks: "
-        f"{samples} digits, {report['steps']} steps, seed {report['seed']}. A share counts as met up to "
-        f"{report['slack']:.2f} above it. Settings were searched on other noise (seed {report['search']['seed']}, "
-        f"{report['search']['samples']} digits) with the same method and the same number of candidates for cachedsl "
-        f"and for cache-dit ({_budgets(report)}); the best six of "
-        f"each, and plain intervals with a head and a tail, were measured again on {validation['samples']} digits of a "
-        f"third noise (seed {validation['seed']}), and the best of them is shown. *Blocks "
-        f"computed* is counted by hooks on the blocks, *time ratio* is the uncached run's time over this one's in the "
-        f"same process (median of {report['repeats']}). cache-dit's Dynamic Block Prune, which ends in a TypeError on "
-        f"DiT in version 1.5.3, is mended here.\n",
-        f"PSNR is taken over all {samples} digits at once, so a single one that comes out as another drawing can cost "
-        f"many dB. [The demo](demo.md) has lower figures for some of these policies, of 50 digits from the noise of "
-        f"seed 0: one of them holds most of the squared error there. [choosing.md](choosing.md#how-sure-is-a-number) "
-        f"shows it for several seeds. Compare figures of one table only.\n",
+        "This page compares cachedsl with cache-dit, and with simply taking fewer steps. The first table fixes a "
+        "share of "
+        f"the blocks ({', '.join(f'{target:.0%}' for target in targets)}) and asks: how close do the images stay to "
+        f"the uncached ones, if only this share is computed?\n",
+        "The model is the bundled pipeline, a small one that draws digits. The figures compare methods. They do not "
+        "predict the quality on your model.\n",
+        "## How it was measured\n",
+        f"- *What is drawn*: {samples} digits with the labels {_labels(report)}, {report['steps']} steps, noise of "
+        f"seed {report['seed']}.",
+        f"- *Search*: the settings were searched on other noise (seed {report['search']['seed']}, "
+        f"{report['search']['samples']} digits), with the same method and the same number of candidates for cachedsl "
+        f"and for cache-dit ({_budgets(report)}).",
+        f"- *Choice*: the best six of each side, and plain intervals with a head and a tail, were measured again on "
+        f"{validation['samples']} digits of a third noise (seed {validation['seed']}). The best of them is shown.",
+        f"- *Blocks computed* is counted by hooks on the blocks. A share counts as met up to {report['slack']:.2f} "
+        f"above it.",
+        "- *Time ratio* is the time of the uncached run divided by the time of this one, in the same process "
+        f"(median of {report['repeats']}). Higher is faster.",
+        f"- *PSNR* says how close the images are to the uncached ones, over all {samples} digits at once. Higher is "
+        f"closer.",
+        "- *Accuracy* is the share of digits that a classifier reads as asked.",
+        "- cache-dit 1.5.3 ends with a TypeError when its Dynamic Block Prune runs on DiT. The error was repaired for "
+        "this comparison.\n",
+        "A single digit that comes out as another drawing can cost many dB, because PSNR is taken over all digits at "
+        "once. "
+        "That is why [the demo](demo.md) has lower figures for some of the same policies: it draws 50 digits from the "
+        "noise of seed 0, and one of them holds most of the squared error. "
+        "[How sure is a number?](choosing.md#how-sure-is-a-number) has several seeds side by side. Compare figures "
+        "of one table only.\n",
+        "## The best settings for each share\n",
+        "The names of settings are short: `F1B0` is one front block and no back block, `W4` a warmup of 4 steps, "
+        "`MC5` at most 5 reused steps in a row. Then come the predictor and its order. `repay` is explained in "
+        "[the demo](demo.md#the-repay-policies). The picture shows all settings of this page but those "
+        "of the model as it was trained.\n",
+        "![PSNR over time ratio of all settings](frontier.png)\n",
         _head("share", "settings"),
     ]
     for target in targets:
@@ -54,7 +75,12 @@ def to_markdown(report: dict[str, Any], as_trained: dict[str, Any] | None = None
                 parts.append(_line(row, f"{target:.0%}, {group}", row["name"]))
     if as_trained is not None:
         parts += _as_trained(as_trained)
-    parts += ["\n## Every predictor\n", "The best candidate of each in the search.\n"]
+    parts += [
+        "\n## Every predictor\n",
+        "The best candidate of each predictor, in the order of the search and the choice. A row can be closer here "
+        "than "
+        "the best of the first table, because the final noise is another one.\n",
+    ]
     parts.append(_head("share, predictor", "settings"))
     for target in targets:
         for group in ("cachedsl", "cache-dit"):
@@ -62,7 +88,7 @@ def to_markdown(report: dict[str, Any], as_trained: dict[str, Any] | None = None
             for family in dict.fromkeys(r["family"] for r in mine):
                 row = next(r for r in mine if r["family"] == family)
                 parts.append(_line(row, f"{target:.0%}, {group} {family}", row["name"]))
-    parts += ["\n## Bundled policies, as they are\n", _head("policy")]
+    parts += ["\n## Bundled policies, as they are\n", "No setting was changed for this model.\n", _head("policy")]
     parts += [_line(r, f"`{r['name']}`") for r in rows if r["group"] == "bundled" and "error" not in r]
     failed = [r for r in rows if "error" in r]
     if failed:
@@ -78,11 +104,14 @@ def to_markdown(report: dict[str, Any], as_trained: dict[str, Any] | None = None
 def _as_trained(report: dict[str, Any]) -> list[str]:
     parts = [
         "\n## On the model as it was trained\n",
-        "These margins belong to the bundled model, which is not quite the one that was trained: its fastest timestep "
-        "features are set to zero at export (`fast_features_to_zero` in scripts/train_digits_dit.py). With them its "
-        "output jumps from step to step, about as white noise does, and no predictor can follow that: this was found "
-        "and changed after a search on the trained model had not come to a margin of 3 dB at 60%. The settings above, "
-        f"not searched anew, on the model with those features, {report['samples']} digits, seed {report['seed']}:\n",
+        "The bundled model is not quite the one that was trained. Its fastest timestep features are set to zero at "
+        "export (`fast_features_to_zero` in scripts/train_digits_dit.py). The margins above depend on that.\n",
+        "With those features, the output jumps from step to step, about as white noise does, and no predictor can "
+        "follow. "
+        "We found this after a search on the trained model had not reached a margin of 3 dB at 60%, and then changed "
+        "the model.\n",
+        f"This table has the settings from above, without a new search, on the model with those features: "
+        f"{report['samples']} digits, seed {report['seed']}.\n",
         _head("share", "settings"),
     ]
     for target in report["targets"]:
@@ -91,6 +120,12 @@ def _as_trained(report: dict[str, Any]) -> list[str]:
             if row is not None:
                 parts.append(_line(row, f"{target:.0%}, {group}", row["name"]))
     return parts
+
+
+def _labels(report: dict[str, Any]) -> str:
+    """Return the labels in words where they are 0 to 9 in turn, else one by one."""
+    labels = report["labels"]
+    return "0 to 9 in turn" if labels == [n % 10 for n in range(len(labels))] else ", ".join(map(str, labels))
 
 
 def _budgets(report: dict[str, Any]) -> str:

@@ -39,10 +39,22 @@ def main() -> None:
     pipe = load_digits_pipeline()
     print("# Other step counts\n")
     print(
-        "`benchmarks/step_counts.py` writes this page: the policies of our own and, on their schedules, the published "
-        "TaylorSeer with the one front block that it asks for, at step counts that no search has seen; "
-        f"{SAMPLES} digits with labels drawn at random, seed {SEED}. The predictor under the name *TaylorSeer* agrees "
-        "with cache-dit's to 1e-5 (tests/differential).\n"
+        "Every search of settings was made at 50 steps. This page tries the `repay` policies at other step counts, "
+        "beside "
+        "TaylorSeer on the same schedules.\n"
+    )
+    print(
+        f"- *What is drawn*: {SAMPLES} digits of the bundled pipeline, with labels drawn at random; labels and noise "
+        "have "
+        f"seed {SEED}.\n"
+        "- *Rows*: each policy as it is, and then its schedule with the published TaylorSeer of order 1 and 2. "
+        "TaylorSeer "
+        "asks for one front block, so it computes a little more.\n"
+        "- *TaylorSeer* here is cachedsl's own predictor. It agrees with cache-dit's to 1e-5 (tests/differential).\n"
+        "- The columns mean what they do in [the demo](demo.md). A figure belongs to its noise: compare within this "
+        "table "
+        "only ([how sure is a number?](choosing.md#how-sure-is-a-number)).\n"
+        "- `benchmarks/step_counts.py` writes this page.\n"
     )
     print("| steps | policy | blocks computed | time ratio | PSNR to uncached | accuracy |")
     print("|---:|---|---:|---:|---:|---:|")

@@ -46,9 +46,9 @@ class Repository:
         }
 
     def run(self, command: str, folder: Path | None = None) -> tuple[int, str]:
-        """Return exit status and output. `cachedsl` runs in this process, which saves its start each time."""
+        """Return exit status and output. `cachedsl` runs in this process where no shell is needed, which is faster."""
         folder = folder or self.folder
-        if command.startswith("cachedsl "):
+        if command.startswith("cachedsl ") and ">" not in command:
             before = Path.cwd()
             os.chdir(folder)
             try:

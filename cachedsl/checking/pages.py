@@ -20,11 +20,17 @@ STAGES: dict[Stage, str] = {
 }
 _HEAD = """# Rules
 
-`cachedsl check` looks for what is listed here. A rule has a code, a category and a severity: an error makes the check
-fail, a warning only under `--fail-on warning`. `--select` and `--ignore` take codes and categories, and
-[check.md](check.md) says where else a rule can be turned off. `cachedsl rule CODE` prints the same on a terminal.
-Two kinds are no part of `cachedsl check`: rules that find something in a finished run, which warn there, and those of
-`cachedsl convert`, which look at settings of other engines.
+This page lists everything that [`cachedsl check`](check.md) looks for. For example, `unknown-key` finds a misspelt key.
+`cachedsl rule unknown-key` prints its section on a terminal.
+
+* Each rule has a code, a category and a severity.
+* An *error* makes the check fail. A *warning* makes it fail only under `--fail-on warning`.
+* `--select` and `--ignore` take codes and categories. [Checking policies](check.md#how-do-i-turn-a-rule-off) lists the
+  other ways to turn a rule off.
+* *Fix* says whether `cachedsl check` can make the change for you. `--fix` makes the safe fixes, `--unsafe-fixes` the
+  others too.
+* Some rules look at a finished run. They are warnings of the run, and `cachedsl check` never reports them.
+* Others look at settings of other engines. `cachedsl convert` reports them, and `cachedsl check` never does.
 """
 
 

@@ -19,18 +19,19 @@ BAD_PLAN = Rule(
     "bad-plan",
     "shape",
     "a plan that cannot be read, or that contradicts itself",
-    why="A plan is made by compiling a policy, and is read as strictly as it is made. One that was edited by hand, cut "
-    "off, or written by another version of cachedsl may say something else than the policy does.",
+    why="A plan is made by compiling a policy, and cachedsl reads it as strictly as it writes it. A plan that "
+    "was edited by hand, cut off, or written by another version of cachedsl may say something else than "
+    "the policy does.",
     bad=f"format: {FORMAT}\nversion: 0",
     good="# cachedsl plan POLICY --model MODEL -o plan.json",
 )
 OTHER_FORM = Rule(
     "plan-form",
     "shape",
-    "a plan that is not written as this version writes it",
+    "a plan that is not written the way this version writes it",
     severity="warning",
-    why="The plan can be read, but compiling the policy anew would not give the same file. The next one to do so would "
-    "see a difference where nothing has changed.",
+    why="The plan can be read, but compiling the policy again would give another file. The next person to do "
+    "so would see a difference although nothing has changed.",
     bad='"tables": [[[1, "compute", "warmup"], [1, "compute", "warmup"]]]',
     good='"tables": [[[2, "compute", "warmup"]]]',
     category="style",

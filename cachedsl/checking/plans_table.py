@@ -32,8 +32,8 @@ BAD_TABLE = Rule(
     "bad-plans-table",
     "shape",
     "an entry of `plans` in pyproject.toml that cannot be read",
-    why="`[[tool.cachedsl.plans]]` says for which models and step counts the plans of policies are kept. An entry that "
-    "is misspelt keeps nothing, and a change of a policy would go unseen.",
+    why="`[[tool.cachedsl.plans]]` says for which models and step counts the plans of policies are kept. A "
+    "misspelt entry keeps nothing, so nobody would notice a change of a policy.",
     bad='[[tool.cachedsl.plans]]\npolicy = "policies/*.yaml"\nmodle = "flux"\nsteps = [28]',
     good='[[tool.cachedsl.plans]]\npolicy = "policies/*.yaml"\nmodel = "flux"\nsteps = [28]\nfolder = "plans"',
 )

@@ -19,11 +19,11 @@ _HEAD = ("family", "transformer", "block lists", "pattern", "CFG", "diffusers")
 
 @click.group()
 def adapters() -> None:
-    """Which models are supported, and how their blocks are called."""
+    """List the supported models, or learn a new one."""
 
 
 @adapters.command("list")
-@click.option("--markdown", is_flag=True, help="As the page docs/adapters.md.")
+@click.option("--markdown", is_flag=True, help="Print the page docs/adapters.md.")
 def list_(markdown: bool) -> None:
     """List every transformer class that an adapter knows."""
     rows = supported_matrix()
@@ -41,13 +41,15 @@ def list_(markdown: bool) -> None:
 @click.option(
     "--inputs",
     metavar="MODULE:FUNCTION",
-    help="Returns the keyword arguments of a forward; by default the model's own `example_inputs()` or `dummy_inputs`.",
+    help="A function that returns keyword arguments for `forward`. The default is the model's own "
+    "`example_inputs()` or `dummy_inputs`.",
 )
-@click.option("--family", help="What the adapter calls the family; by default the class's name.")
+@click.option("--family", help="The family's name in the adapter. The default is the class name.")
 def probe(target: str, inputs: str | None, family: str | None) -> None:
-    """Infer an adapter from one call of a model, check it by running, and print it as YAML, ready to commit.
+    """Learn an adapter from one call of a model, and print it as YAML to commit.
 
-    MODULE:CLASS is a class that is made without arguments, or a function that returns a model.
+    The adapter is checked by running the model. MODULE:CLASS is a class that takes no arguments, or a function that
+    returns a model.
     """
     need_or_exit("torch", "diffusers", to="probe a model", extra="diffusers")
     model = _model(target)

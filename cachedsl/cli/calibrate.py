@@ -19,7 +19,7 @@ from cachedsl.text.finding import CachedslError, PolicyError, Span
 
 @click.group()
 def calibrate() -> None:
-    """Measure on a pipeline what a policy needs to know of it."""
+    """Measure on a pipeline what a policy needs to know about it."""
 
 
 @calibrate.command()
@@ -29,16 +29,18 @@ def calibrate() -> None:
     default="cachedsl.measure.digits:calibration",
     show_default=True,
     metavar="MODULE:FUNCTION",
-    help="Returns a pipeline and the keyword arguments of its call; the default is the bundled pipeline.",
+    help="A function that returns a pipeline and the arguments of its call. The default is the bundled pipeline.",
 )
-@click.option("--steps", default=50, show_default=True, type=click.IntRange(2), help="num_inference_steps.")
+@click.option(
+    "--steps", default=50, show_default=True, type=click.IntRange(2), help="The number of steps (num_inference_steps)."
+)
 @click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="How many seeds to average over.")
-@click.option("--seed", default=0, show_default=True, help="Of the first run.")
+@click.option("--seed", default=0, show_default=True, help="The seed of the first run.")
 def magnitude(policy: Path, pipeline: str, steps: int, runs: int, seed: int) -> None:
-    """Measure the magnitude ratios (MagCache) that POLICY goes by, and write them next to it.
+    """Measure the magnitude ratios (MagCache) for POLICY, and write them to a file beside it.
 
-    The file is the one that the policy names as `reuse.signal.ratios`, else `<policy>.ratios.yaml`. What is in it
-    already is overwritten. It must lie in the policy's own tree, in a folder that exists.
+    The file is the one that the policy names as `reuse.signal.ratios`, otherwise `<policy>.ratios.yaml`. It is
+    overwritten. It must be in the policy's own tree, in a folder that exists.
     """
     need_or_exit("torch", "diffusers", to="calibrate on a pipeline", extra="diffusers")
     import torch

@@ -62,49 +62,66 @@ def _options(*made: Callable[[Any], Any]) -> Callable[[Any], Any]:
     click.option(
         "--output-format",
         type=click.Choice(NAMES),
-        help="By default `full` on a terminal and `concise` elsewhere.",
+        help="The default is `full` on a terminal and `concise` elsewhere.",
         envvar="CACHEDSL_OUTPUT_FORMAT",
     ),
-    click.option("-o", "--output-file", type=_FILE, help="Write the findings to this file, whole or not at all."),
-    click.option("--select", help="Look for these codes and categories, and not for those configured.", **_RULES),
-    click.option("--extend-select", help="Look for these, too.", **_RULES),
-    click.option("--ignore", help="Leave these out, and not those configured.", **_RULES),
+    click.option(
+        "-o",
+        "--output-file",
+        type=_FILE,
+        help="Write the findings to this file. The file is written whole or not at all.",
+    ),
+    click.option(
+        "--select", help="Look for these codes and categories only, instead of those in pyproject.toml.", **_RULES
+    ),
+    click.option("--extend-select", help="Look for these codes and categories as well.", **_RULES),
+    click.option(
+        "--ignore", help="Leave out these codes and categories, instead of those in pyproject.toml.", **_RULES
+    ),
     click.option(
         "--model",
         "models",
         multiple=True,
         metavar="ADAPTER",
         shell_complete=completing.model,
-        help="Hold the policies on this model, as `explain` names it, and not on those of the `plans` table.",
+        help="Check that the policies fit this model, not those of the `plans` table. Names are those of `explain`.",
     ),
-    click.option("--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="Hold them for this step count."),
+    click.option(
+        "--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="Check that the policies fit this step count."
+    ),
     click.option(
         "--stdin-filename",
         metavar="PATH",
         shell_complete=completing.any_file,
-        help="What standard input is called, and where it would lie.",
+        help="The path under which standard input is checked.",
     ),
-    click.option("--fix", is_flag=True, help="Mend what can be mended without changing a plan."),
-    click.option("--unsafe-fixes", is_flag=True, help="Mend the rest, too, as far as it can be; --fix goes with it."),
-    click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing."),
-    click.option("--add-ignore", metavar="REASON", help="Write a comment to every finding that ignores it."),
-    click.option("--baseline", type=_FILE, help="A file of known findings, which are left out."),
-    click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline."),
+    click.option("--fix", is_flag=True, help="Make the safe fixes. They change no plan."),
+    click.option(
+        "--unsafe-fixes", is_flag=True, help="Make the other fixes too. They may change a plan. Includes --fix."
+    ),
+    click.option("--diff", is_flag=True, help="Show what --fix or --unsafe-fixes would change, and change nothing."),
+    click.option("--add-ignore", metavar="REASON", help="Write a comment at every finding, so that it is ignored."),
+    click.option("--baseline", type=_FILE, help="A file with known findings. They are left out."),
+    click.option("--write-baseline", is_flag=True, help="Write all current findings to the baseline."),
     click.option("--statistics", "as_statistics", is_flag=True, help="Count the findings of each rule."),
-    click.option("--fail-on", type=click.Choice(SEVERITIES), help="The least severity that fails.  [default: error]"),
-    click.option("--exit-zero", is_flag=True, help="End with 0, whatever is found."),
-    click.option("--dependents/--no-dependents", default=True, help="Check what extends a named file, too.  [default]"),
-    click.option("--skip-others", is_flag=True, help="Pass over files of other tools, also where they are named."),
+    click.option("--fail-on", type=click.Choice(SEVERITIES), help="The lowest severity that fails.  [default: error]"),
+    click.option("--exit-zero", is_flag=True, help="End with status 0, whatever is found."),
+    click.option(
+        "--dependents/--no-dependents", default=True, help="Also check policies that extend a named file.  [default]"
+    ),
+    click.option("--skip-others", is_flag=True, help="Skip files of other tools, even if they are named."),
     click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", show_default=True),
 )
 def check(paths: tuple[str, ...], **given: Any) -> None:
-    """Check policies, adapters, ratios and plans, and all of them below folders; `-` is standard input.
+    """Find mistakes in policies, adapters, ratios and plans.
 
-    What a file is shows in what it holds. Another tool's file below a folder is passed over, and named at the end; one
-    that is named itself is checked as a policy. Below a folder, `.yaml` and `.yml` files are looked at, and `.json`
-    files that say they are ours; hidden folders are left out.
+    PATHS are files and folders; `-` is standard input. In a folder, `.yaml` and `.yml` files are read, and `.json`
+    files that say they are cachedsl's. Hidden folders are skipped.
 
-    Exit status: 0 fine, also with warnings; 1 errors found, or changes under --diff; 2 wrong use; 3 a fault of
+    A file is recognised by what it holds. Another tool's file in a folder is skipped, and named at the end. A file that
+    you name is checked as a policy.
+
+    Exit status: 0 fine, even with warnings; 1 errors found, or changes under --diff; 2 wrong use; 3 a fault of
     cachedsl itself.
     """
     run = Run(paths, standard_input(), _asked(given))

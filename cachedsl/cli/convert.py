@@ -32,7 +32,7 @@ SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.sc
     "source_engine",
     metavar="ENGINE",
     shell_complete=completing.engine_read,
-    help="Whose settings SOURCE has; else it is told by what they are.",
+    help="The engine whose settings SOURCE has. By default it is recognised by the content.",
 )
 @click.option(
     "--to",
@@ -41,23 +41,25 @@ SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.sc
     show_default=True,
     metavar="ENGINE",
     shell_complete=completing.engine_written,
-    help="Whose settings to write.",
+    help="The engine to write settings for.",
 )
-@click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="The run's step count, where SOURCE does not say it.")
+@click.option(
+    "--steps", type=click.IntRange(1, MAX_STEPS), help="The step count of the run, if SOURCE does not say it."
+)
 @click.option(
     "--model",
     metavar="NAME",
     shell_complete=completing.model_with_coefficients,
-    help="The model, where settings differ between models.",
+    help="The model, if the settings depend on it.",
 )
-@click.option("--name", metavar="NAME", help="The policy's name; by default that of the file.")
-@click.option("--partial", is_flag=True, help="Write what can be carried over, where some of it cannot.")
+@click.option("--name", metavar="NAME", help="The policy's name. The default is the name of the file.")
+@click.option("--partial", is_flag=True, help="Write what can be carried over, even if something cannot.")
 @click.option(
     "--output",
     "-o",
     metavar="FILE",
     shell_complete=completing.any_file,
-    help="Write FILE, whole or not at all, in place of standard output.",
+    help="Write FILE instead of standard output. It is written whole or not at all.",
 )
 @click.option("--list", "listed", is_flag=True, help="List the engines.")
 def convert(
@@ -71,12 +73,14 @@ def convert(
     output: str | None,
     listed: bool,
 ) -> None:
-    """Convert SOURCE, settings of another engine, into a policy; or, with --to, a policy into settings.
+    """Convert another engine's settings into a policy, or a policy into settings.
 
-    SOURCE is a file or `-` for standard input; with --to also a bundled policy's name or a notation. What cannot be
-    carried over is named with its place, and nothing is written then, unless --partial is said.
+    SOURCE is a file, or `-` for standard input. With --to it can also be the name of a bundled policy, or compact
+    notation.
 
-    Exit status: 0 fine, also with warnings; 1 something cannot be read or carried over; 2 wrong use.
+    If something cannot be carried over, its place is named and nothing is written. --partial writes the rest.
+
+    Exit status: 0 fine, even with warnings; 1 something cannot be read or carried over; 2 wrong use.
     """
     if listed:
         _list()

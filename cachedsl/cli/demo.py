@@ -44,23 +44,25 @@ DEFAULT_POLICIES = (
     multiple=True,
     metavar="POLICY",
     shell_complete=completing.policy,
-    help="A path, a bundled name or a notation such as F8B0_W8R0.12; may be repeated.",
+    help="A path, a bundled name, or compact notation such as F8B0_W8R0.12; may be repeated.",
 )
-@click.option("--steps", default=50, show_default=True, type=click.IntRange(1), help="num_inference_steps.")
+@click.option(
+    "--steps", default=50, show_default=True, type=click.IntRange(1), help="The number of steps (num_inference_steps)."
+)
 @click.option("--samples", default=50, show_default=True, type=click.IntRange(1), help="How many digits to draw.")
-@click.option("--seed", default=0, show_default=True, help="Of the starting noise.")
+@click.option("--seed", default=0, show_default=True, help="The seed of the starting noise.")
 @click.option(
     "--output",
     default=Path("demo-output/digits.png"),
     show_default=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the picture grid goes, one row per policy.",
+    help="Where to write the picture of all digits, one row for each policy.",
 )
 def demo(names: tuple[str, ...], steps: int, samples: int, seed: int, output: Path) -> None:
-    """Draw digits with the bundled DiTPipeline, uncached and under policies, and compare.
+    """Draw digits with and without policies, and compare speed and images.
 
-    The table shows the share of blocks that ran, the speed-up within this process, how close the images are to the
-    uncached ones (PSNR), and how many a classifier fitted to real digits reads as asked.
+    The model is the bundled DiTPipeline. The table shows the share of blocks that ran, the speed-up in this process,
+    how close the images are to the uncached ones (PSNR), and how many of them a classifier reads as asked.
     """
     need_or_exit("torch", "diffusers", "skimage", "sklearn", "PIL", to="run the demo", extra="demo")
     try:

@@ -44,10 +44,10 @@ FORMATS: dict[str, Callable[[list[Compared]], str]] = {"text": to_text, "json": 
     multiple=True,
     metavar="ADAPTER",
     shell_complete=completing.model,
-    help="Compare on this model; several may be named.",
+    help="Compare on this model; may be repeated.",
 )
 @click.option(
-    "--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="For this step count; several may be named."
+    "--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="Compare for this step count; may be repeated."
 )
 @click.option("--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True)
 @click.option(
@@ -55,9 +55,9 @@ FORMATS: dict[str, Callable[[list[Compared]], str]] = {"text": to_text, "json": 
     "-o",
     metavar="FILE",
     shell_complete=completing.any_file,
-    help="Write FILE, whole or not at all, in place of standard output.",
+    help="Write FILE instead of standard output. It is written whole or not at all.",
 )
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 def diff(
     old: str,
     new: str,
@@ -67,11 +67,13 @@ def diff(
     output: str | None,
     exit_code: bool,
 ) -> None:
-    """Compare OLD with NEW by meaning: steps, blocks, limits, predictors, and what a run costs.
+    """Compare OLD with NEW by meaning: what is computed, reused and predicted.
 
-    Each is a policy, a plan, a folder of them, a bundled name or a notation; or REVISION:PATH as git has it. OLD may be
-    a revision alone: `cachedsl diff HEAD~1 policies/`. Policies are compared on what the `plans` table of
-    pyproject.toml names for them, else on a model with one stack of 28 blocks, for 28 steps.
+    OLD and NEW are policies, plans, folders of them, bundled names or compact notation, or REVISION:PATH as in git. OLD
+    can be a revision alone: `cachedsl diff HEAD~1 policies/`.
+
+    Policies are compared on the models and step counts that the `plans` table of pyproject.toml names for them. Without
+    a table, they are compared on a model with one block list of 28 blocks, for 28 steps.
 
     Exit status: 0 fine; 1 a policy cannot be read or compiled, or, with --exit-code, something differs; 2 wrong use.
     """

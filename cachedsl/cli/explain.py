@@ -38,7 +38,7 @@ FORMATS: dict[str, Callable[[Plan], str]] = {
     default=28,
     show_default=True,
     type=click.IntRange(1, MAX_STEPS),
-    help="num_inference_steps of the table.",
+    help="The number of steps (num_inference_steps).",
 )
 @click.option("--format", "form", type=click.Choice(["text", *FORMATS]), default="text", show_default=True)
 @click.option(
@@ -46,13 +46,15 @@ FORMATS: dict[str, Callable[[Plan], str]] = {
     "-o",
     metavar="FILE",
     shell_complete=completing.any_file,
-    help="Write FILE, whole or not at all, where `>` leaves an empty one on an error.",
+    help="Write FILE instead of standard output. It is written whole or not at all.",
 )
 def explain(policy: str, model: str | None, steps: int, form: str, output: str | None) -> None:
-    """Explain POLICY: a path, a bundled name, a notation such as F8B0_W8R0.12, or `-` for standard input.
+    """Explain in words what POLICY does.
 
-    Prints what it does in words, the steps, the share of the blocks that runs, and the state diagram (Mermaid). Without
-    --model, on a model with one stack of 28 blocks.
+    POLICY is a path, a bundled name, compact notation such as F8B0_W8R0.12, or `-` for standard input.
+
+    The output also has a table of the steps, the share of the blocks that runs, and the state diagram (Mermaid).
+    Without --model, it is for a model with one block list of 28 blocks.
     """
     try:
         shape = shape_called(model) if model else GENERIC

@@ -62,18 +62,25 @@ def starting_policy(shape: ModelShape, steps: int) -> str:
     help="A family (flux), a published model (flux.1-dev), a transformer class, or the path of an adapter's YAML.",
 )
 @click.option(
-    "--steps", default=28, show_default=True, type=click.IntRange(2, MAX_STEPS), help="num_inference_steps of the run."
+    "--steps",
+    default=28,
+    show_default=True,
+    type=click.IntRange(2, MAX_STEPS),
+    help="The number of steps (num_inference_steps).",
 )
 @click.option(
     "--output",
     "-o",
     metavar="FILE",
     shell_complete=completing.any_file,
-    help="Write FILE, whole or not at all, in place of standard output.",
+    help="Write FILE instead of standard output. It is written whole or not at all.",
 )
-@click.option("--force", is_flag=True, help="Write FILE also where there is one.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 def init(model: str | None, steps: int, output: str | None, force: bool) -> None:
-    """Write a commented policy to begin with. Without --model, for a model with one stack of 28 blocks."""
+    """Write a commented policy to begin with.
+
+    Without --model, it is for a model with one block list of 28 blocks.
+    """
     if output not in (None, "-") and os.path.lexists(str(output)) and not force:
         raise click.UsageError(f"{printable(str(output))} exists and was left as it is; --force writes over it")
     try:

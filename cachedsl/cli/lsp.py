@@ -8,11 +8,14 @@ from cachedsl.extras import need_or_exit
 
 
 @click.command()
-@click.option("--stdio", is_flag=True, help="Speak over standard input and output, as is done in any case.")
+@click.option(
+    "--stdio", is_flag=True, help="Use standard input and output. This is always so; some editors pass the option."
+)
 def lsp(stdio: bool) -> None:
-    """Serve an editor: findings while typing, hover, completion and fixes, over standard input and output.
+    """Run the language server for editors.
 
-    An editor starts this; docs/editors.md says how.
+    It gives findings while you type, hover, completion and fixes. It uses standard input and output. An editor starts
+    it; docs/editors.md says how.
     """
     need_or_exit("pygls", to="serve editors", extra="lsp")
     from cachedsl.lsp.server import make_server

@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cachedsl")
 def main() -> None:
-    """Feature caching for diffusion transformers, as checked-in policies.
+    """Feature caching for diffusion transformers, as policies that you commit.
 
     Exit status: 0 fine, 1 findings, 2 wrong use, 3 a fault of cachedsl itself.
     """

@@ -36,24 +36,25 @@ folder = "plans\""""
     shell_complete=completing.model,
     help="A family (flux), a published model (flux.1-dev), a transformer class, or the path of an adapter's YAML.",
 )
-@click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="num_inference_steps of the run.")
+@click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="The number of steps (num_inference_steps).")
 @click.option(
     "--output",
     "-o",
     metavar="FILE",
     shell_complete=completing.any_file,
-    help="Write FILE, whole or not at all, in place of standard output.",
+    help="Write FILE instead of standard output. It is written whole or not at all.",
 )
 @click.option("--write", is_flag=True, help="Write every plan of the `plans` table in pyproject.toml.")
-@click.option("--check", is_flag=True, help="Say which plans of the `plans` table are not what the policies come to.")
+@click.option("--check", is_flag=True, help="Say which plans of the `plans` table no longer match their policies.")
 def plan(
     policy: str | None, model: str | None, steps: int | None, output: str | None, write: bool, check: bool
 ) -> None:
-    """Write the plan of POLICY on a model for a step count, as JSON that is made to be committed.
+    """Write the plan of POLICY: what it does on a model, as JSON to commit.
 
-    With --write or --check, the plans that `[[tool.cachedsl.plans]]` in pyproject.toml names.
+    With --write or --check, do so for all plans that `[[tool.cachedsl.plans]]` in pyproject.toml names.
 
-    Exit status: 0 fine; 1 a policy does not hold or fit, or, with --check, a plan is not up to date; 2 wrong use.
+    Exit status: 0 fine; 1 a policy has an error or does not fit, or, with --check, a plan is not up to date; 2 wrong
+    use.
     """
     if write or check:
         if policy is not None or model is not None or steps is not None or output is not None or (write and check):

@@ -8,9 +8,9 @@ from cachedsl.cli.tables import print_table, table_of
 
 
 @click.command()
-@click.option("--markdown", is_flag=True, help="As the page docs/policies.md.")
+@click.option("--markdown", is_flag=True, help="Print the page docs/policies.md.")
 def policies(markdown: bool) -> None:
-    """List the bundled policies, and what each holds in memory on FLUX.1-dev."""
+    """List the bundled policies, and the memory of each on FLUX.1-dev."""
     from cachedsl.report.policies import catalogue, megabytes, to_markdown
 
     if markdown:

@@ -14,10 +14,10 @@ from cachedsl.cli.tables import print_table, table_of
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As a list of objects, with reasons and examples.")
-@click.option("--markdown", is_flag=True, help="As docs/rules.md has them.")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects, with reasons and examples.")
+@click.option("--markdown", is_flag=True, help="Print the page docs/rules.md.")
 def rules(as_json: bool, markdown: bool) -> None:
-    """List every rule that files are checked by."""
+    """List every rule of `cachedsl check`."""
     if as_json:
         click.echo(json.dumps([{**attrs.asdict(rule), "url": rule.url} for rule in all_rules()], indent=2))
         return
@@ -33,7 +33,7 @@ def rules(as_json: bool, markdown: bool) -> None:
 @click.command()
 @click.argument("code", shell_complete=completing.code)
 def rule(code: str) -> None:
-    """Explain the rule CODE: what is wrong, why, and how to mend it."""
+    """Explain the rule CODE: what is wrong, why, and how to fix it."""
     found = rule_called(code)
     if found is None:
         near = nearest_code(code)

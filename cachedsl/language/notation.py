@@ -19,7 +19,7 @@ RULE = Rule(
     "notation",
     "text",
     "compact notation that cannot be read",
-    why="The letters are a fixed set, each with its number.",
+    why="Notation is a fixed set of letters, each followed by its number.",
     bad="F8B0_X4",
     good="F8B0_W4",
 )

@@ -15,7 +15,8 @@ BAD_VALUE = Rule(
     "bad-value",
     "shape",
     "a value is not what its key may hold",
-    why="A value of another type, or out of its bounds, would be guessed at; nothing is converted in silence.",
+    why="cachedsl does not guess what a value of another type, or outside its bounds, was meant to be. It "
+    "converts nothing silently.",
     bad="warmup: {interval: 0}",
     good="warmup: {interval: 1}",
     fix="Quotes a bit string that was read as a number; safe.",
@@ -24,8 +25,8 @@ NOT_FINITE = Rule(
     "not-finite",
     "shape",
     "a number is not finite",
-    why="No comparison with NaN or infinity means anything: in a policy it is an error; measured in a run, the step is "
-    "computed and the run says so.",
+    why="Comparing with NaN or infinity means nothing. In a policy this is an error. If a run measures such a "
+    "value, the step is computed, and the run says so.",
     bad="reuse: {threshold: .nan}",
     good="reuse: {threshold: 0.08}",
 )
@@ -36,13 +37,13 @@ UNKNOWN_KEY = Rule(
     why="A misspelt key would have no effect, and nobody would notice.",
     bad="warmpu: 4",
     good="warmup: 4",
-    fix="Renames the key to the nearest one; not safe, for it may not be the one that was meant.",
+    fix="Renames the key to the nearest one; not safe, because you may have meant another one.",
 )
 MISSING_KEY = Rule(
     "missing-key",
     "shape",
-    "a key that must be there is not",
-    why="Without it the rest has no meaning: `version` says by which language the file is read.",
+    "a required key is missing",
+    why="Without this key, the rest has no meaning. For example, `version` says in which language the file is written.",
     bad="compute: F8B0",
     good="version: 1\ncompute: F8B0",
     fix="Adds `version: 1`; safe.",
@@ -51,15 +52,16 @@ MASK_FORM = Rule(
     "mask-form",
     "shape",
     "a step mask with no form, or with several",
-    why="Two forms would contradict each other.",
+    why="A mask needs exactly one form. Two forms could contradict each other.",
     bad="steps: {at: [0], every: 4}",
     good="steps: {every: 4}",
 )
 MASK_RUNS = Rule(
     "mask-runs",
     "shape",
-    "runs of computed and reused steps that cannot take turns",
-    why="Runs begin with a computed one, so there are as many reused ones, or one less.",
+    "runs of computed and reused steps that cannot alternate",
+    why="The runs alternate and begin with a computed one. So there must be as many reused runs as computed "
+    "ones, or one less.",
     bad="steps: {compute: [4], cache: [1, 2]}",
     good="steps: {compute: [4, 1], cache: [1, 2]}",
 )

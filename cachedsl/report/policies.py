@@ -46,9 +46,14 @@ def to_markdown() -> str:
     ]
     head = (
         "# Bundled policies\n\n"
-        "`cachedsl policies --markdown` writes this page. *Memory* is what a run holds at most on FLUX.1-dev with one "
-        f"image of 1024 x 1024 in bfloat16 and {STEPS} steps, as `Plan.memory` counts it; a dash where a model cannot "
-        "have the policy. `cachedsl explain NAME` says in words what a policy does.\n\n"
+        'These policies come with cachedsl. Use one by its name, such as `load_policy("f8b0")` or '
+        "`cachedsl explain f8b0`, which says in words what it does. [Choosing a policy](choosing.md) says which one to "
+        "try first, and what the names of the papers mean.\n\n"
+        "`F8B0` means that the first 8 blocks and the last 0 blocks of each block list always run. A *computed* step "
+        "runs all blocks. Figures in a description are those of its source, not ours.\n\n"
+        "*Memory* is the most that a run holds on FLUX.1-dev: one image of 1024 x 1024 in bfloat16, "
+        f"{STEPS} steps, as `Plan.memory` counts it. A dash means that this model cannot have the policy. "
+        "`cachedsl policies --markdown` writes this page.\n\n"
         "| policy | what it is | memory |\n|---|---|---:|\n"
     )
     return head + "\n".join(rows) + "\n"

@@ -18,8 +18,8 @@ Severity = Literal["error", "warning"]
 Category = Literal["correctness", "suspicious", "performance", "style"]
 
 CATEGORIES: dict[Category, str] = {
-    "correctness": "what cannot be right: it does not load, does not fit, or would decide something else than it says",
-    "suspicious": "what is allowed and hardly ever meant",
+    "correctness": "what is wrong: the policy does not load, does not fit, or would do something else than it says",
+    "suspicious": "what is allowed, but is hardly ever meant",
     "performance": "what makes a policy reuse less, or cost more, than it could",
     "style": "what makes a policy harder to read, to find or to review",
 }

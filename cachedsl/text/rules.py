@@ -16,7 +16,7 @@ TOO_LARGE = Rule(
     "too-large",
     "text",
     "the file is larger than 1 MiB",
-    why="No policy and no adapter comes near this size. A larger file is something else that was named by mistake, and "
+    why="No policy and no adapter comes near this size. A larger file was probably named by mistake, and "
     "reading it would only cost time.",
     bad="version: 1\n# and more than a million characters",
     good="version: 1",
@@ -25,8 +25,8 @@ NOT_TEXT = Rule(
     "not-text",
     "text",
     "the file is not UTF-8 text",
-    why="A policy is text in UTF-8. Bytes of another encoding could be guessed at, and the guess could be wrong. A "
-    "file with a NUL character is not text at all.",
+    why="A policy is text in UTF-8. cachedsl does not guess another encoding, because the guess could be "
+    "wrong. A file with a NUL character is not text at all.",
     bad="description: <the byte 0xff>",
     good="description: ÿ",
 )
@@ -43,9 +43,9 @@ SYNTAX = Rule(
     "syntax",
     "text",
     "the text is not YAML",
-    why="The text breaks the rules of YAML, so that it is not certain what was meant: a bracket or a quote is not "
-    "closed, a colon is missing or stands where none may. Only the first such error is reported, since later ones are "
-    "often its consequences.",
+    why="The text breaks the rules of YAML, so its meaning is not certain. Perhaps a bracket or a quote is not "
+    "closed, or a colon is missing or in the wrong place. Only the first such error is reported, because "
+    "later ones are often its consequences.",
     bad="reuse: {threshold: 0.1",
     good="reuse: {threshold: 0.1}",
 )
@@ -53,17 +53,18 @@ TAB_INDENT = Rule(
     "tab-indent",
     "text",
     "a line is indented with a tab",
-    why="How far a line is indented says what it belongs to, and how wide a tab is depends on the editor. YAML "
-    "therefore allows only spaces there. Inside brackets, where the indentation means nothing, tabs pass.",
+    why="The indentation of a line says what the line belongs to, and the width of a tab depends on the "
+    "editor. So YAML allows only spaces there. Tabs inside brackets are fine, because indentation means "
+    "nothing there.",
     bad="reuse:\n\tthreshold: 0.1",
     good="reuse:\n  threshold: 0.1",
-    fix="Writes two spaces for each tab; not safe, for the other lines may be indented otherwise.",
+    fix="Writes two spaces for each tab; not safe, because other lines may be indented differently.",
 )
 MULTIPLE_DOCUMENTS = Rule(
     "multiple-documents",
     "text",
     "the file holds a second document",
-    why="A file is one policy or one adapter. What comes behind a second `---` would be passed over in silence.",
+    why="A file is one policy or one adapter. Everything after a second `---` would be dropped silently.",
     bad="version: 1\n---\nversion: 1\ntail: 2",
     good="version: 1\ntail: 2",
 )
@@ -71,8 +72,8 @@ EMPTY = Rule(
     "empty",
     "text",
     "the file holds no values",
-    why="A file with nothing in it, or with comments only, may be one that was not saved, or that was cut off. The "
-    "shortest policy names its version.",
+    why="A file with nothing in it, or with comments only, may not have been saved, or may have been cut off. "
+    "The shortest policy is its version.",
     bad="# nothing but a comment",
     good="version: 1",
 )
@@ -80,8 +81,8 @@ NOT_MAPPING = Rule(
     "not-mapping",
     "text",
     "the file does not hold keys and values",
-    why="Policies and adapters are mappings: every line at the left margin is a key, a colon and a value. A list or a "
-    "single value has no keys that could be read.",
+    why="Policies and adapters are mappings: every line at the left margin is a key, a colon and a value. A "
+    "list or a single value has no keys.",
     bad="- version\n- 1",
     good="version: 1",
 )
@@ -89,8 +90,8 @@ TOO_DEEP = Rule(
     "too-deep",
     "text",
     "values are nested more than 50 deep",
-    why="No key of the language lies deeper than a handful of levels. Deeper nesting is a mistake, or is meant to "
-    "exhaust whoever reads the file.",
+    why="No key of the language is nested more than a handful of levels deep. Deeper nesting is a mistake, or "
+    "an attempt to exhaust the reader.",
     bad=f"tail: {'[' * 51}{']' * 51}",
     good="tail: 1",
 )
@@ -98,8 +99,8 @@ TAG = Rule(
     "tag",
     "text",
     "a tag is not allowed",
-    why="A tag such as `!!python/object` asks the reader to build something other than text, numbers, lists and "
-    'mappings, which can run code. The value\'s form says already what it is: write `5` or `"5"`.',
+    why="A tag such as `!!python/object` asks the reader to build something other than text, numbers, lists "
+    'and mappings. That can run code. You need no tag to say what a value is: write `5` or `"5"`.',
     bad="warmup: !!int 5",
     good="warmup: 5",
 )
@@ -107,17 +108,18 @@ UNKNOWN_ALIAS = Rule(
     "unknown-alias",
     "text",
     "an alias has no anchor before it",
-    why="An alias `*name` stands for the value that `&name` marks further up. Without that mark, or inside the very "
-    "value that it marks, there is nothing it could stand for. A text that begins with `*` is quoted.",
+    why="An alias `*name` stands for the value that `&name` marks earlier in the file. Without that mark, or "
+    "inside the marked value itself, there is nothing that it could stand for. If you want a text that "
+    "begins with `*`, quote it.",
     bad="name: *missing",
     good='name: "*missing"',
 )
 ALIAS_BUDGET = Rule(
     "alias-budget",
     "text",
-    "aliases unfold to more than 1000 values",
-    why="Aliases of aliases grow so fast that a few lines stand for billions of values. What a policy needs to say "
-    "twice fits into far less.",
+    "aliases expand to more than 1000 values",
+    why="Aliases of aliases grow so fast that a few lines can stand for billions of values. A policy never "
+    "needs nearly as many.",
     bad="a: &a [1, 1, 1, 1, 1, 1, 1, 1]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a]\n"
     "c: &c [*b, *b, *b, *b, *b, *b, *b, *b]\nd: [*c, *c]",
     good="extends: base",
@@ -125,9 +127,9 @@ ALIAS_BUDGET = Rule(
 DUPLICATE_KEY = Rule(
     "duplicate-key",
     "text",
-    "a key stands twice in one mapping",
-    why="Only one of the two values can hold, and YAML does not say which; readers differ. The first one is taken for "
-    "what is checked further.",
+    "a key appears twice in one mapping",
+    why="Only one of the two values can be used, and YAML does not say which. Programs differ here. cachedsl "
+    "uses the first one for the rest of its checks.",
     bad="warmup: 4\nwarmup: 8",
     good="warmup: 8",
 )
@@ -135,8 +137,8 @@ BAD_KEY = Rule(
     "bad-key",
     "text",
     "a key is not a string",
-    why="Keys are names. A number, `true` or nothing as a key is most often a name that should have been quoted; a "
-    "list or a mapping as a key is most often a bracket too many.",
+    why="Keys are names. If a key is a number, `true` or nothing, it is usually a name that should have been "
+    "quoted. If a key is a list or a mapping, there is usually one bracket too many.",
     bad="3: 4",
     good='"3": 4',
     fix="Quotes the key; safe.",

@@ -13,7 +13,11 @@ from tests.combinations.registry import combination
 from tests.tiny import inputs
 
 
-@combination("LoRA", "before or after apply", means="both orders give the same; deleted, the model is as it was")
+@combination(
+    "LoRA",
+    "before or after apply",
+    means="both orders give the same output; once the LoRA is deleted, the model is as before",
+)
 def test_lora_before_and_after_apply() -> None:
     before, after = model(), model()
     lora(before)
@@ -26,7 +30,7 @@ def test_lora_before_and_after_apply() -> None:
         assert near([call(after, step) for step in range(STEPS)], reference(MEASURING)[0])
 
 
-@combination("LoRA", "two adapters, scaled between runs", means="each run goes by the adapters that are set")
+@combination("LoRA", "two adapters, scaled between runs", means="each run uses the adapters that are set then")
 def test_adapters_set_between_runs() -> None:
     one = model()
     lora(one)
@@ -41,7 +45,7 @@ def test_adapters_set_between_runs() -> None:
     assert not near(seen[0], seen[1])
 
 
-@combination("LoRA", "fused and unfused", means="fused gives what unfused gives; unfused again, too")
+@combination("LoRA", "fused and unfused", means="fused, unfused, and unfused again give the same output")
 def test_fused_adapters() -> None:
     one = model()
     lora(one)
@@ -74,7 +78,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
 @combination(
     "LoRA or weights",
     "changed in the middle of a run",
-    means="what was kept is dropped: the next step is computed, by the new weights, and the run goes on",
+    means="what was kept is dropped; the next step is computed with the new weights, and the run goes on",
     said="were changed 1 time in a run of 6 steps, before step 3; what was kept was dropped there",
 )
 def test_changed_in_the_middle_of_a_run(change: str) -> None:
@@ -88,7 +92,7 @@ def test_changed_in_the_middle_of_a_run(change: str) -> None:
     assert "r" in letters[4:]
 
 
-@combination("LoRA", "scaled before every step", means="nothing stale is reused: every step is computed",
+@combination("LoRA", "scaled before every step", means="every step is computed, so nothing outdated is reused",
              said="were changed 5 times in a run of 6 steps, first before step 1")  # fmt: skip
 def test_scaled_before_every_step() -> None:
     one = model()
@@ -100,7 +104,7 @@ def test_scaled_before_every_step() -> None:
         assert {s.outcome for s in cached.trace.steps()} == {"computed"}
 
 
-@combination("LoRA", "of one CFG branch only", means="each branch goes by its own weights, and is reused")
+@combination("LoRA", "of one CFG branch only", means="each branch uses its own weights, and is reused")
 def test_an_adapter_of_one_branch() -> None:
     one = model()
     lora(one)
@@ -136,7 +140,7 @@ def ip_adapter(one: Any) -> None:
     one._load_ip_adapter_weights([{"image_proj": projection, "ip_adapter": attention}])
 
 
-@combination("IP-Adapter", "measuring", means="both orders give the same, and the image has its effect")
+@combination("IP-Adapter", "measuring", means="both orders give the same output, and the image prompt has its effect")
 def test_ip_adapter_before_and_after_apply() -> None:
     embeds = [torch.ones(1, 1, 12)]
 

@@ -33,7 +33,10 @@ def whole(one: Any, fullgraph: bool = True) -> Any:
 
 
 @combination(
-    "torch.compile (whole model)", "LoRA", "features in bfloat16", means="in one graph each step, and as uncompiled"
+    "torch.compile (whole model)",
+    "LoRA",
+    "features in bfloat16",
+    means="each step is one graph, and the output is that of the uncompiled model",
 )
 def test_compiled_and_lora() -> None:
     policy = evolve(JOINED, features=Policy(features={"dtype": "bfloat16"}).features)
@@ -44,7 +47,7 @@ def test_compiled_and_lora() -> None:
 
 
 @combination("torch.compile (blocks)", "LoRA scaled in the middle of a run",
-             means="the next step is computed, by the new scale", said="were changed 1 time in a run")  # fmt: skip
+             means="the next step is computed with the new scale", said="were changed 1 time in a run")  # fmt: skip
 def test_compiled_blocks_and_lora() -> None:
     one, other = model(FEW), model(FEW)
     for target in (one, other):
@@ -57,7 +60,11 @@ def test_compiled_blocks_and_lora() -> None:
 
 
 @combination(
-    "torch.compile (whole model)", "quantised weights", "measuring", "autocast", means="the verdicts of the uncompiled"
+    "torch.compile (whole model)",
+    "quantised weights",
+    "measuring",
+    "autocast",
+    means="the decisions are those of the uncompiled model",
 )
 def test_compiled_and_quantised() -> None:
     policy = quantising(evolve(JOINED, reuse=Policy(reuse={"threshold": 0.5, "max_continuous": 1}).reuse))
@@ -66,7 +73,7 @@ def test_compiled_and_quantised() -> None:
         assert same(run(whole(model(FEW)), policy), expected, 0.1)
 
 
-@combination("torch.compile (whole model)", "interleaved runs", means="each run gives what it gives alone")
+@combination("torch.compile (whole model)", "interleaved runs", means="each run gives the same output as alone")
 def test_compiled_and_interleaved() -> None:
     def alone(seed: int) -> list[torch.Tensor]:
         one = model(FEW)
@@ -83,13 +90,15 @@ def test_compiled_and_interleaved() -> None:
     assert all(near(found, alone(seed), 1e-4) for seed, found in outputs.items())
 
 
-@combination("torch.compile (whole model)", "pruning", means="it runs uncompiled, and is as without torch.compile",
+@combination("torch.compile (whole model)", "pruning", means="it runs uncompiled, with the output that it has without torch.compile",
              said="what its policy does with its blocks cannot be in one graph, so it runs uncompiled")  # fmt: skip
 def test_compiled_and_pruning() -> None:
     assert same(run(whole(model()), PRUNING), reference(PRUNING), 1e-4)
 
 
-@combination("torch.compile (blocks)", "group offload", "back blocks", means="the same as uncompiled")
+@combination(
+    "torch.compile (blocks)", "group offload", "back blocks", means="the output is that of the uncompiled model"
+)
 def test_compiled_and_group_offload() -> None:
     one, blocks = model((1, 2)), (1, 2)  # the last two are a group, of which the first is reused
     one.compile_repeated_blocks(backend="eager")

@@ -29,7 +29,7 @@ REPAYING = evolve(REUSING, predict=Policy(predict={"method": "taylor", "repay": 
 
 
 @pytest.mark.parametrize("name", ["native", "_native_math"])
-@combination("attention backend", "measuring", means="set before or after apply, it is the model's own matter")
+@combination("attention backend", "measuring", means="the backend may be set before or after apply")
 def test_attention_backends(name: str) -> None:
     before, after = model(), model()
     before.set_attention_backend(name)
@@ -47,7 +47,11 @@ def test_flex_attention() -> None:
     assert same(run(one), reference(), 1e-4)
 
 
-@combination("autocast", "repay", means="verdicts as without, outputs within bfloat16; the blocks' dtypes are kept")
+@combination(
+    "autocast",
+    "repay",
+    means="the decisions are those without autocast, outputs agree within bfloat16, and the blocks' dtypes are kept",
+)
 def test_autocast_and_repay() -> None:
     one = model()
     with torch.autocast("cpu", torch.bfloat16):
@@ -59,7 +63,11 @@ def test_autocast_and_repay() -> None:
     assert near(outputs[:2], plain[:2])
 
 
-@combination("inference mode", "measuring", means="the same as under no_grad, and runs of both kinds may follow")
+@combination(
+    "inference mode",
+    "measuring",
+    means="the output is that under no_grad, and runs of both kinds may follow each other",
+)
 def test_inference_mode() -> None:
     one = model()
     with torch.inference_mode():
@@ -83,7 +91,11 @@ def test_channels_last_and_pruning() -> None:
     assert near(outputs[0], outputs[1], 1e-4)
 
 
-@combination("VAE tiling", "a pipeline's run", means="the image is that of the same latents, decoded in tiles")
+@combination(
+    "VAE tiling",
+    "a pipeline's run",
+    means="the image is the one that the same latents give when they are decoded in tiles",
+)
 def test_vae_tiling() -> None:
     pipe, plain = tiny_pipeline("dit"), tiny_pipeline("dit")
     plain.vae.enable_tiling()
@@ -119,7 +131,7 @@ def test_training_with_gradient_checkpointing(policy: Policy) -> None:
         assert near([call(one, step) for step in range(STEPS)], reference(policy)[0])
 
 
-@combination("gradients", "eval mode", means="outputs are those under no_grad; what is kept holds no graph")
+@combination("gradients", "eval mode", means="the outputs are those under no_grad, and what is kept holds no graph")
 def test_gradients_in_eval_mode() -> None:
     one = model().requires_grad_(True)
     with REUSING.apply(one, num_inference_steps=STEPS) as cached:

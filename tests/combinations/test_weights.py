@@ -40,12 +40,18 @@ def quantising(policy: Policy, kind: str = "int8_weight_only", component: str = 
 
 
 @pytest.mark.parametrize("kind", ["int8_weight_only", "int8_dynamic", "float8_weight_only"])
-@combination("quantised weights", "Taylor", means="the verdicts of the model as it was, and outputs near its own")
+@combination(
+    "quantised weights",
+    "Taylor",
+    means="the decisions are those of the original model, and the outputs are close to its own",
+)
 def test_quantised_and_taylor(kind: str) -> None:
     assert same(run(model(), quantising(REUSING, kind)), reference(), 0.5)
 
 
-@combination("quantised weights", "LoRA loaded afterwards", means="both orders of apply and loading give the same")
+@combination(
+    "quantised weights", "LoRA loaded afterwards", means="both orders of apply and loading give the same output"
+)
 def test_quantised_and_lora() -> None:
     one, other = model(), model()
     outputs: list[Outputs] = []
@@ -59,7 +65,7 @@ def test_quantised_and_lora() -> None:
     assert not near(outputs[0], reference()[0], 1e-3)
 
 
-@combination("LoRA", "quantised afterwards", means="the layers below the LoRA are quantised, and it is not")
+@combination("LoRA", "quantised afterwards", means="the layers below the LoRA are quantised; the LoRA is not")
 def test_lora_and_quantised() -> None:
     one = model()
     lora(one)
@@ -70,13 +76,13 @@ def test_lora_and_quantised() -> None:
     assert type(query.lora_A["style"].weight) is nn.Parameter
 
 
-@combination("quantised weights", "pruning", means="single blocks decide by what quantised blocks take")
+@combination("quantised weights", "pruning", means="single blocks decide by the inputs of the quantised blocks")
 def test_quantised_and_pruning() -> None:
     outputs, _ = run(model(), quantising(PRUNING))
     assert near(outputs, reference(PRUNING)[0], 1.0)
 
 
-@combination("quantised weights", "measuring", "separate CFG", means="a pipeline's run, reused in both branches")
+@combination("quantised weights", "measuring", "separate CFG", means="a pipeline's run reuses steps in both branches")
 def test_quantised_and_separate_cfg() -> None:
     pipe = tiny_pipeline("qwenimage")
     policy = Policy(compute="F1B0", warmup=1, reuse={"threshold": 0.6})
@@ -86,7 +92,7 @@ def test_quantised_and_separate_cfg() -> None:
             assert "reused" in {s.outcome for s in cached.trace.steps(branch=branch)}
 
 
-@combination("quantised weights", "group offload", means="the same as without offload")
+@combination("quantised weights", "group offload", means="the output is that without offload")
 def test_quantised_and_group_offload() -> None:
     one, other = model(), model()
     expected = run(one, quantising(REUSING))
@@ -116,7 +122,7 @@ HOLDERS = {
 @pytest.mark.parametrize("how", HOLDERS)
 @pytest.mark.parametrize("policy", [MEASURING, PRUNING, evolve(REUSING, features=Policy(features={"dtype": "bfloat16", "device": "cpu"}).features)], ids=["measuring", "pruning", "features"])  # fmt: skip
 @combination("offload or layerwise casting", "measuring, pruning, features elsewhere",
-             means="the same as with weights in place, but for the rounding of casts")  # fmt: skip
+             means="the output is that with all weights in place, except for the rounding of casts")  # fmt: skip
 def test_weights_elsewhere(policy: Policy, how: str) -> None:
     one = model()
     HOLDERS[how](one)
@@ -139,7 +145,7 @@ def test_int4_on_the_cpu() -> None:
     quantising(REUSING, "int4_weight_only").apply(model())
 
 
-@combination("runtime.quantize", "applied again with another kind", means="what is quantised stays as it is",
+@combination("runtime.quantize", "applied again with another kind", means="what is quantised already stays as it is",
              refused="which cannot be taken back; load it anew; nothing was changed")  # fmt: skip
 def test_another_kind() -> None:
     one = model()
@@ -148,7 +154,9 @@ def test_another_kind() -> None:
 
 
 @combination(
-    "a block exchanged", "after apply", means="the new block runs: by a quantised copy, the outputs are its own"
+    "a block exchanged",
+    "after apply",
+    means="the new block runs; with a quantised copy, the outputs are those of the copy",
 )
 def test_a_block_exchanged_after_apply() -> None:
     def copied(block: nn.Module) -> nn.Module:
@@ -166,7 +174,7 @@ def test_a_block_exchanged_after_apply() -> None:
 
 
 @combination("another transformer", "assigned after apply, as by quantize_dynamic or from_pretrained",
-             means="it runs uncached, and is told of; apply to it again",
+             means="it runs uncached, and a warning says so; apply the policy to it again",
              said="no transformer under the policy was called; if the pipeline was given another one since")  # fmt: skip
 def test_another_transformer_after_apply() -> None:
     pipe, plain = tiny_pipeline("flux"), tiny_pipeline("flux")

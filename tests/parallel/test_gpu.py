@@ -18,7 +18,7 @@ from tests.wheel import ROOT
     "context parallel (Ulysses, ring)",
     "tensor parallel × pruning",
     "torch.compile",
-    means="two GPUs on NCCL decide alike, and as one",
+    means="two GPUs on NCCL decide alike, and as one GPU does",
     gpu=True,
 )
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")

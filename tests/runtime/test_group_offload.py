@@ -105,7 +105,7 @@ POLICIES = {
 @combination(
     "group offload",
     "back blocks, deciding back blocks, masks, joined lists, pruning",
-    means="groups of 2, 3, 4 and 8 blocks have their weights when one of them runs, and none is left behind",
+    means="in groups of 2, 3, 4 and 8 blocks, the weights are there when a block runs, and none are left behind",
 )
 def test_groups_that_lie_across_a_boundary(name: str, blocks: int, tmp_path: Path) -> None:
     model = tiny_transformer("flux", blocks=BLOCKS)
@@ -114,7 +114,9 @@ def test_groups_that_lie_across_a_boundary(name: str, blocks: int, tmp_path: Pat
     assert loaded(model) == []
 
 
-@combination("group offload", "switched on in the middle of a run", means="the run goes on as without it")
+@combination(
+    "group offload", "switched on in the middle of a run", means="the run goes on as it does without group offload"
+)
 def test_groups_made_in_the_middle_of_a_run(tmp_path: Path) -> None:
     policy, model = POLICIES["F1B1"], tiny_transformer("flux", blocks=BLOCKS)
     with policy.apply(model, num_inference_steps=STEPS), torch.no_grad():
@@ -139,7 +141,7 @@ def test_weights_of_single_layers(tmp_path: Path) -> None:
 @combination(
     "group offload with a stream",
     "back blocks, measuring, pruning",
-    means="blocks and layers that are brought ahead are there when they run",
+    means="blocks and layers that are fetched ahead are there when they run",
     gpu=True,
 )
 def test_on_a_device(name: str, kind: str, blocks: int | None, stream: bool) -> None:

@@ -11,8 +11,8 @@ RULE = Rule(
     "adapter",
     "adapter",
     "keys of an adapter do not go together",
-    why="A block's modulated input is what its norm returns, or one of the block's own arguments. Where an adapter "
-    "says both, or half of one, nothing tells which is meant.",
+    why="A block's modulated input is either what its norm returns, or one of the block's own arguments. If an "
+    "adapter says both, or only half of one, nothing tells which is meant.",
     bad="family: mine\ntransformers:\n  MyModel:\n    cfg: fused\n    stacks:\n"
     "      blocks: {pattern: hidden_only, modulated_input: {module: norm1, argument: temb}}",
     good="family: mine\ntransformers:\n  MyModel:\n    cfg: fused\n    stacks:\n"

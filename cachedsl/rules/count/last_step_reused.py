@@ -10,7 +10,7 @@ RULE = Rule(
     "count",
     "a mask that reuses the last step",
     severity="warning",
-    why="The last step settles the finest details, and no later one corrects it. The published masks and "
+    why="The last step settles the finest details, and no later step corrects it. The published masks and "
     "TeaCache compute it.",
     bad='steps: "1101110"  # in a run of 7 steps',
     good='steps: "1101111"',

@@ -10,8 +10,8 @@ RULE = Rule(
     "count",
     "a refresh that comes after the last step",
     severity="warning",
-    why="The run ends before the refresh. Most often it was chosen for a longer run, or the last transformer "
-    "sees only a part of the steps.",
+    why="The run ends before the refresh. Usually the refresh was chosen for a longer run, or the last "
+    "transformer of the pipeline runs only a part of the steps.",
     bad="refresh: 30  # in a run of 28 steps",
     good="refresh: 14",
     category="suspicious",

@@ -10,8 +10,8 @@ RULE = Rule(
     "count",
     "a warmup of more than half the run",
     severity="warning",
-    why="Only what is behind the warmup can be reused. A warmup that was chosen for 28 or 50 steps takes most "
-    "of a short run; few-step models need one of 1 to 3.",
+    why="Only steps after the warmup can be reused. A warmup that was chosen for 28 or 50 steps takes most of "
+    "a short run. Few-step models need a warmup of 1 to 3.",
     bad="warmup: 8  # in a run of 10 steps",
     good="warmup: 3",
     category="performance",

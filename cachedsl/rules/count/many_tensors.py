@@ -9,11 +9,11 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "many-tensors",
     "count",
-    "the policy holds very many tensors of the hidden states' size",
+    "the policy keeps very many tensors as large as the hidden states",
     severity="warning",
-    why="Each unit holds what its predictor goes by: one tensor for `copy`, n + 1 for a polynomial of order n, "
+    why="Each unit keeps what its predictor needs: one tensor for `copy`, n + 1 for a polynomial of order n, "
     "in each CFG branch. With `prune` each block is a unit. At 4,096 tokens of 3,072 channels in bfloat16 "
-    "one tensor is 24 MiB, so a hundred are 2.4 GiB.",
+    "one tensor is 24 MiB, so a hundred tensors are 2.4 GiB.",
     bad="predict: {method: taylor, order: 3}\nprune: {}",
     good="predict: copy\nprune: {}",
     category="performance",

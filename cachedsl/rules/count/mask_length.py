@@ -10,7 +10,7 @@ RULE = Rule(
     "mask-length",
     "count",
     "a mask was written for another step count than the run's",
-    why="Nobody can say which of its steps was meant.",
+    why="The mask does not say which of its steps belongs to which step of the run.",
     bad='steps: "1101"  # in a run of 28 steps',
     good="steps: {compute: [2, 1], cache: [1, 1]}",
 )

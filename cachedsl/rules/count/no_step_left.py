@@ -10,8 +10,8 @@ RULE = Rule(
     "count",
     "the step count leaves no step that could be reused",
     severity="warning",
-    why="Warmup and tail cover the whole run. Few-step models (4 to 8 steps) with a warmup of 8 are the usual "
-    "case: the policy seems to work, and nothing gets faster.",
+    why="Warmup and tail cover the whole run. The usual case is a few-step model (4 to 8 steps) with a warmup "
+    "of 8. The policy seems to work, and nothing gets faster.",
     bad="warmup: 8  # in a run of 8 steps",
     good="warmup: 2",
     category="performance",

@@ -10,8 +10,8 @@ RULE = Rule(
     "count",
     "ratios that were calibrated for another step count",
     severity="warning",
-    why="Ratios of another count are stretched, the nearest one each. The steps of a longer run lie elsewhere "
-    "on the noise schedule, so the values only approximate what a calibration would give.",
+    why="Ratios for another step count are stretched: each step takes the nearest ratio. But the steps of a "
+    "longer run lie elsewhere on the noise schedule. So the ratios are less exact than calibrated ones.",
     bad="signal: {tap: magnitude, ratios: [1.0, 0.98]}  # in a run of 28 steps",
     good="signal: {tap: magnitude, ratios: flux-28.json}",
     category="suspicious",

@@ -9,9 +9,9 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "share-of-nothing",
     "count",
-    "a share of the run that comes to no step",
+    "a share of the run that rounds to no step",
     severity="warning",
-    why="Shares are rounded half up. A small one of a short run is 0 steps, and the key does nothing.",
+    why="A share is rounded to the nearest step. A small share of a short run is 0 steps, and the key does nothing.",
     bad="tail: 3%  # in a run of 10 steps",
     good="tail: 10%",
     category="suspicious",

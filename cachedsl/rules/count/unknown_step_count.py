@@ -11,8 +11,8 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "unknown-step-count",
     "count",
-    "a key goes by the run's step count, which is not known",
-    why="Where the last steps are, or what a share of the run is, cannot be told while it goes on.",
+    "a key depends on the run's step count, which is not known",
+    why="While a run goes on, nobody can tell which steps are the last ones, or how long a share of the run is.",
     bad="tail: 2  # on a bare transformer without num_inference_steps",
     good="policy.apply(transformer, num_inference_steps=28)",
 )

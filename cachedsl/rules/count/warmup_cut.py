@@ -11,8 +11,8 @@ RULE = Rule(
     "count",
     "a warmup that the mask cuts short",
     severity="warning",
-    why="With a mask the warmup spans at most the mask's leading ones. A longer one says more computed steps "
-    "than there are.",
+    why="With a mask, the warmup ends at the mask's first 0 at the latest. A longer warmup promises more "
+    "computed steps than there are.",
     bad='warmup: 6\nsteps: "11011011"',
     good='warmup: 2\nsteps: "11011011"',
     category="suspicious",

@@ -12,12 +12,12 @@ RULE = Rule(
     "file",
     "`extends` names a bundled policy as if it were a file",
     severity="warning",
-    why="A name with `.yaml` is a file beside the policy, and only where there is none the bundled policy of "
-    "that name. As soon as somebody adds such a file, the policy means another one.",
+    why="A name with `.yaml` means a file beside the policy. Only if there is no such file, it means the "
+    "bundled policy. As soon as somebody adds the file, the policy has another parent.",
     bad="extends: f8b0.yaml  # and no such file",
     good="extends: f8b0",
     category="style",
-    fix="Leaves the suffix out; safe, for the same policy is meant.",
+    fix="Removes the suffix; safe, because the parent stays the same.",
 )
 
 

@@ -13,12 +13,12 @@ RULE = Rule(
     "file",
     "a policy's `name` is not that of its file",
     severity="warning",
-    why="Reports show the name, repositories and `extends` the file. Where the two differ, a reader of the one looks "
-    "in vain for the other.",
+    why="Reports show the name, while `extends` and repositories show the file. If the two differ, people look "
+    "for the policy in the wrong place.",
     bad="# fast.yaml\nversion: 1\nname: slow",
     good="# fast.yaml\nversion: 1\nname: fast",
     category="style",
-    fix="Writes the file's name as `name`; not safe, for the file may be what should be renamed.",
+    fix="Writes the file's name as `name`; not safe, because you may want to rename the file instead.",
 )
 
 

@@ -9,15 +9,15 @@ from cachedsl.text.finding import Edit, Rule
 RULE = Rule(
     "no-schema",
     "file",
-    "a policy without the line that tells editors its schema",
+    "a policy without the line that names its schema for editors",
     severity="warning",
-    why="With it an editor completes keys, shows what they mean, and marks what does not hold, in every clone "
-    "of the repository and without settings.",
+    why="With this line, an editor completes keys, explains them and marks mistakes, in every clone of the "
+    "repository and without further settings.",
     bad="version: 1",
     good="# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.schema.json\nversion: 1",
     category="style",
     opt_in=True,
-    fix="Adds the line at the head of the file; safe, for it is a comment.",
+    fix="Adds the line at the top of the file; safe, because it is a comment.",
 )
 
 

@@ -14,14 +14,14 @@ from cachedsl.text.tree import Document, Node
 RULE = Rule(
     "old-yaml",
     "file",
-    "a value that other readers of YAML take for something else",
+    "a value that other readers of YAML understand differently",
     severity="warning",
-    why="cachedsl reads YAML 1.2. Readers of YAML 1.1, which many tools still are, take `no` for false, `010` "
-    "for eight and `0o17` for text. A script that reads the same file then works with another value.",
+    why="cachedsl reads YAML 1.2. Many tools still read YAML 1.1, and take `no` for false, `010` for eight and "
+    "`0o17` for text. A script that reads the same file then works with another value.",
     bad="warmup: 010",
     good="warmup: 10",
     category="suspicious",
-    fix="Puts words into quotes and writes numbers as decimal ones; safe, for the value stays.",
+    fix="Quotes words and writes numbers in decimal; safe, because the value stays the same.",
 )
 
 

@@ -10,7 +10,7 @@ RULE = Rule(
     "file",
     "`version` is not the first key",
     severity="warning",
-    why="The version says by which rules all that follows is read. Readers and tools look for it at the head.",
+    why="The version says how everything after it is read. People and tools look for it at the top.",
     bad="warmup: 4\nversion: 1",
     good="version: 1\nwarmup: 4",
     category="style",

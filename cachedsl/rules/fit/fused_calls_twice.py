@@ -10,8 +10,8 @@ RULE = Rule(
     "fit",
     "`cfg: fused` on a model whose pipelines call once for each branch",
     severity="warning",
-    why="The calls of one step are then counted as steps of their own. Both branches share one history, and "
-    "each is approximated from the other.",
+    why="The calls of one step are counted as separate steps. Both branches then share one history, and each "
+    "one is approximated from the other.",
     bad="cfg: fused  # on Wan",
     good="cfg: separate",
     category="correctness",

@@ -10,8 +10,8 @@ RULE = Rule(
     "fit",
     "`prune.keep` names a block that no list has",
     severity="warning",
-    why="Nothing is kept there. Most often the index counts through all lists of the model, while `keep` counts"
-    " within each.",
+    why="The entry keeps no block. Usually the index was counted over all lists of the model, while `keep` "
+    "counts within each list.",
     bad="prune: {keep: [45]}  # on FLUX.1-dev: 19 and 38 blocks",
     good="prune: {keep: [26]}",
     category="correctness",

@@ -8,8 +8,8 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "lists-apart",
     "fit",
-    "`span: joined` on block lists that do not hand their hidden states on",
-    why="A chain is reused as a whole: what enters its first list and what leaves its last one must be of one shape.",
+    "`span: joined` on block lists that do not pass their hidden states on",
+    why="A chain of block lists is reused as a whole. So its input and its output must have the same shape.",
     bad="span: joined  # on a model whose lists work on different streams",
     good="span: stack",
 )

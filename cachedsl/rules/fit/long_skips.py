@@ -12,9 +12,9 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "long-skips",
     "fit",
-    "blocks that always run would read what reused ones return",
-    why="The model's last blocks read again what its first ones return (a U-Net's skips). A reused block returns "
-    "nothing that means anything to them.",
+    "blocks that always run would read the output of reused blocks",
+    why="The model's last blocks read what its first blocks return, as the skips of a U-Net do. A reused block "
+    "returns nothing that they could use.",
     bad="compute: F1B4  # on a model with long skips",
     good="compute: F4B4",
 )

@@ -13,8 +13,8 @@ RULE = Rule(
     "fit",
     "coefficients or ratios that were calibrated on another model",
     severity="warning",
-    why="A polynomial maps the measured movement to that of one model's output. On another family it maps it to"
-    " something else, and the threshold means nothing.",
+    why="The polynomial estimates how much the output of one model moves. On another model family the estimate "
+    "is wrong, and the threshold means nothing.",
     bad="signal: {tap: modulated_input, rescale: [498.65, …]}  # FLUX's, on Wan",
     good="signal: {tap: modulated_input, rescale: [-52186.24, …]}",
     category="suspicious",

@@ -10,8 +10,8 @@ RULE = Rule(
     "fit",
     "`cfg: separate` on a model whose pipelines call once for all branches",
     severity="warning",
-    why="Every second step is then taken for the other branch's. Each branch sees half of the steps, and masks,"
-    " warmup and tail fall on the wrong ones.",
+    why="Every second step is taken for a call of the other branch. Each branch sees half of the steps, and "
+    "masks, warmup and tail apply to the wrong steps.",
     bad="cfg: separate  # on Z-Image",
     good="cfg: fused",
     category="correctness",

@@ -13,8 +13,8 @@ RULE = Rule(
     "fit",
     "an entry of `stacks` that others override everywhere",
     severity="warning",
-    why="Where several keys match, an exact name beats a glob, and a longer glob a shorter one. What this entry"
-    " says holds nowhere.",
+    why="If several keys match a list, an exact name wins over a glob, and a longer glob over a shorter one. "
+    "This entry never wins.",
     bad='stacks:\n  "*": {warmup: 2}\n  "*_blocks": {warmup: 4}',
     good='stacks:\n  "*_blocks": {warmup: 4}',
     category="suspicious",

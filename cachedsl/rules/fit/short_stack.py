@@ -8,10 +8,10 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "short-stack",
     "fit",
-    "front and back cover a block list that others of the model outweigh",
+    "front and back leave nothing to reuse in a large block list",
     severity="warning",
-    why="A list that front and back leave nothing of runs in full on every step. Short refiners do not matter; "
-    "a list that is a good part of the model does.",
+    why="If front and back take all blocks of a list, the list runs in full on every step. This does not "
+    "matter for a short refiner. It does matter for a list that is a good part of the model.",
     bad="compute: F12B8  # on FLUX.1-dev: 19 and 38 blocks",
     good="compute: F8B8",
     category="performance",

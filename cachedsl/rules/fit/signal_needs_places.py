@@ -8,9 +8,9 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "signal-needs-places",
     "fit",
-    "the signal needs to know where the model's tokens belong, and nothing says it",
-    why="The signal filters the latent along height and width. The model takes its latent as a row of tokens, and none "
-    "of its arguments has their rows and columns, so that the signal could not be measured on any step.",
+    "the signal needs the rows and columns of the model's tokens, and nothing gives them",
+    why="The signal filters the latent along height and width. This model takes its latent as a row of tokens, "
+    "and none of its arguments has the rows and columns. So the signal cannot be measured on any step.",
     bad="compute: F0B0\nreuse: {signal: filtered_latent}  # on a model that takes tokens without their positions",
     good="compute: F1B0\nreuse: {signal: residual}",
 )

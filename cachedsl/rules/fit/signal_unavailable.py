@@ -8,8 +8,8 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "signal-unavailable",
     "fit",
-    "the model's adapter does not say how the signal's tap is had",
-    why="The signal could never be measured.",
+    "the model's adapter does not say where to find what the signal measures",
+    why="Without that, the signal can never be measured.",
     bad="reuse: {signal: modulated_input}  # on a model whose adapter has no `modulated_input`",
     good="reuse: {signal: residual}",
 )

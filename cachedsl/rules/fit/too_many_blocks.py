@@ -9,7 +9,7 @@ RULE = Rule(
     "too-many-blocks",
     "fit",
     "front and back blocks leave none that could be reused",
-    why="The policy would compute everything on this model, and cost a little more than no policy.",
+    why="The policy would compute everything on this model. It would cost a little more than no policy.",
     bad="compute: F20B20  # on a model of 28 blocks",
     good="compute: F8B8",
     category="performance",

@@ -10,7 +10,7 @@ RULE = Rule(
     "unknown-stack",
     "fit",
     "a key of `stacks` matches no block list of the model",
-    why="What it says would hold nowhere.",
+    why="The entry would apply to nothing.",
     bad="stacks: {no_such_blocks: {warmup: 2}}",
     good="stacks: {single_transformer_blocks: {warmup: 2}}",
 )

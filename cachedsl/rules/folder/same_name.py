@@ -8,9 +8,9 @@ from cachedsl.text.finding import Related, Rule
 RULE = Rule(
     "same-name",
     "folder",
-    "two policies of a folder have one name",
+    "two policies of a folder have the same name",
     severity="warning",
-    why="Reports, traces and metrics show the name. With one name for two policies nobody can tell whose "
+    why="Reports, traces and metrics show the name. If two policies share one name, nobody can tell whose "
     "numbers they are.",
     bad="# a.yaml and b.yaml\nversion: 1\nname: fast",
     good="# a.yaml\nversion: 1\nname: a\n# b.yaml\nversion: 1\nname: b",

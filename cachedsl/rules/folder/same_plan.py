@@ -10,8 +10,8 @@ RULE = Rule(
     "folder",
     "two policies of a folder compile to the same plan",
     severity="warning",
-    why="Whoever compares them measures one policy twice. Most often one of them was copied, and the change that was "
-    "the reason for it was never made.",
+    why="Somebody who compares the two measures one policy twice. Usually one of them is a copy, and the "
+    "change that was the reason for the copy was never made.",
     bad="# a.yaml and b.yaml\nversion: 1\nwarmup: 4",
     good="# a.yaml\nversion: 1\nwarmup: 4\n# b.yaml\nversion: 1\nwarmup: 6",
     category="suspicious",

@@ -11,9 +11,9 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "back-blocks",
     "meaning",
-    "`back_blocks` and `back_threshold` that do not go together, or name blocks outside the back",
-    why="`back_blocks` lists the back blocks that always run, and `back_threshold` decides over the others: one "
-    "without the other says nothing.",
+    "`back_blocks` and `back_threshold` do not fit together, or name blocks outside the back",
+    why="`back_blocks` lists the back blocks that always run, and `back_threshold` decides over the others. "
+    "One without the other says nothing.",
     bad="compute: {back: 2, back_blocks: [0]}",
     good="compute: {back: 2, back_blocks: [0], back_threshold: 0.1}",
 )

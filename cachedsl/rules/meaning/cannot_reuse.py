@@ -11,9 +11,9 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "cannot-reuse",
     "meaning",
-    "nothing could ever be reused",
+    "no step can ever be reused",
     severity="warning",
-    why="The policy computes every step, and costs a little more than no policy.",
+    why="The policy computes every step. It costs a little more than no policy.",
     bad="reuse: {threshold: 0}",
     good="reuse: {threshold: 0.08}",
     category="performance",

@@ -17,15 +17,15 @@ from cachedsl.text.tree import Node
 RULE = Rule(
     "default-value",
     "meaning",
-    "a key says its default",
+    "a key that repeats its default",
     severity="warning",
-    why="What a policy says is what it changes. Keys that change nothing hide those that do. The keys by which "
-    "every policy is compared (front blocks, warmup, threshold, and what a signal or predictor is made of) "
-    "may be written out.",
+    why="A reader looks at a policy to see what it changes. Keys that change nothing hide those that do. Some "
+    "keys may be written out all the same, because people compare policies by them: front blocks, warmup, "
+    "threshold, and the parts of a signal or predictor.",
     bad="warmup: 4\ntail: 0\ncfg: auto",
     good="warmup: 4",
     category="style",
-    fix="Takes the key out; safe, for the plan stays.",
+    fix="Removes the key; safe, because the plan stays the same.",
 )
 
 

@@ -11,8 +11,8 @@ RULE = Rule(
     "meaning",
     "a refresh that begins a new warmup before the last one is over",
     severity="warning",
-    why="Every refresh drops the history and starts a warmup. Where it comes again before the warmup ends, "
-    "every step is computed.",
+    why="Every refresh drops the history and starts a warmup. If the next refresh comes before the warmup "
+    "ends, every step is computed.",
     bad="warmup: 8\nrefresh: {at: 6, repeat: true}",
     good="warmup: 2\nrefresh: {at: 6, repeat: true}",
     category="performance",

@@ -10,10 +10,10 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "extends-unchanged",
     "meaning",
-    "a policy that changes nothing of the one that it extends",
+    "a policy that changes nothing of its parent",
     severity="warning",
-    why="Two names stand for one policy. Either the change was never made, or the parent has been changed to "
-    "the same, and the file can go.",
+    why="Two names stand for one policy. Perhaps the change was never made. Or the parent has changed in the "
+    "same way since, and the file is no longer needed.",
     bad="extends: f8b0\ndescription: Ours.",
     good="extends: f8b0\ndescription: Ours.\nwarmup: 4",
     category="suspicious",

@@ -11,8 +11,8 @@ RULE = Rule(
     "meaning",
     "a gain whose bounds are equal",
     severity="warning",
-    why="The gain follows the front blocks' own movement within the bounds of `clip`. Where both are the same "
-    "the movement is measured, held in memory, and never used.",
+    why="The gain follows the movement of the front blocks, within the bounds of `clip`. If both bounds are "
+    "the same, the movement is measured and kept in memory, and never used.",
     bad="predict: {method: probe_gain, clip: [1.0, 1.0]}",
     good="predict: {method: probe_gain, clip: [1.0, 1.5]}",
     category="suspicious",

@@ -9,11 +9,10 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "floor-above-threshold",
     "meaning",
-    "a token floor that is not below the threshold",
+    "a token floor that is as high as the threshold, or higher",
     severity="warning",
-    why="With `token_floor` only tokens that moved by more than the floor are compared. What they moved by "
-    "together is above the floor too, and so above the threshold: one moving token is enough to compute the"
-    " step.",
+    why="With `token_floor`, only tokens that moved by more than the floor are compared. So the result is "
+    "above the floor as well, and above the threshold. One moving token is enough to compute the step.",
     bad="reuse: {threshold: 0.1, signal: {tap: residual, token_floor: 0.2}}",
     good="reuse: {threshold: 0.1, signal: {tap: residual, token_floor: 0.02}}",
     category="performance",

@@ -9,14 +9,14 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "follow-first-alone",
     "meaning",
-    "`follow_first` where there is one call a step",
+    "`follow_first` although there is only one call a step",
     severity="warning",
-    why="Later branches take the verdict of the step's first. With `fused` guidance, one call holds all "
-    "branches, and there is none to follow.",
+    why="With `follow_first`, later branches take the decision of the step's first branch. With `fused` "
+    "guidance, one call holds all branches, so there is no first one to follow.",
     bad="cfg: {mode: fused, decision: follow_first}",
     good="cfg: {mode: separate, decision: follow_first}",
     category="suspicious",
-    fix="Takes `decision` out where the policy itself says `fused`; not safe, because the plan has it.",
+    fix="Removes `decision`, if the policy itself says `fused`; not safe, because `decision` is part of the plan.",
 )
 
 

@@ -12,14 +12,13 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "hidden-limit",
     "meaning",
-    "a limit that another limit never lets be reached",
+    "a limit that is never reached because another limit comes first",
     severity="warning",
-    why="Whoever tunes the policy changes the hidden limit and sees no difference.",
+    why="Somebody who tunes the policy changes the hidden limit, and sees no difference.",
     bad="reuse: {max_total: 3, max_continuous: 5}",
     good="reuse: {max_total: 12, max_continuous: 3}",
     category="suspicious",
-    fix="Takes the hidden limit out; not safe, because the plan has it no more, although every step is decided "
-    "as before.",
+    fix="Removes the hidden limit; not safe, because the plan loses it, although every step is decided as before.",
 )
 
 

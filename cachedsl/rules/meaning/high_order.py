@@ -9,10 +9,11 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "high-order",
     "meaning",
-    "a polynomial of higher order than any that was published",
+    "a polynomial of a higher order than any that was published",
     severity="warning",
-    why="Each order doubles the noise of the differences that it is made of, and holds one more tensor for each"
-    " unit. TaylorSeer goes up to 4, on class-conditional DiT; on text-to-image models 1 and 2 are used.",
+    why="Each order doubles the noise of the differences that the polynomial is made of, and keeps one more "
+    "tensor for each unit. TaylorSeer goes up to order 4, on class-conditional DiT. Text-to-image models "
+    "use 1 and 2.",
     bad="predict: {method: taylor, order: 6}",
     good="predict: {method: taylor, order: 2}",
     category="suspicious",

@@ -9,14 +9,14 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "idle-horizon",
     "meaning",
-    "a horizon that `max_continuous` never lets be reached",
+    "a horizon that is never reached because of `max_continuous`",
     severity="warning",
-    why="Beyond `horizon` reused steps the predictor copies. Where no more steps than that are reused in a row,"
-    " the key changes nothing.",
+    why="The predictor copies after `horizon` reused steps in a row. If there are never that many, the key "
+    "changes nothing.",
     bad="reuse: {max_continuous: 3}\npredict: {method: taylor, horizon: 3}",
     good="reuse: {max_continuous: 3}\npredict: {method: taylor, horizon: 2}",
     category="suspicious",
-    fix="Takes `horizon` out; not safe, because the plan has it no more, although every step is predicted as before.",
+    fix="Removes `horizon`; not safe, because the plan loses it, although every step is predicted as before.",
 )
 
 

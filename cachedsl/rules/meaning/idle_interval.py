@@ -11,8 +11,8 @@ RULE = Rule(
     "meaning",
     "a warmup interval that changes nothing",
     severity="warning",
-    why="The first step is always computed, and only every k-th step of the warmup is forced. An interval as "
-    "long as the warmup forces the first step alone, as `warmup: 1` does.",
+    why="The first step is always computed, and then every k-th step of the warmup. If the interval is as long "
+    "as the warmup, only the first step is forced, as with `warmup: 1`.",
     bad="warmup: {steps: 4, interval: 4}",
     good="warmup: {steps: 4, interval: 2}",
     category="suspicious",

@@ -11,11 +11,11 @@ RULE = Rule(
     "meaning",
     "limits beside `threshold: 0`",
     severity="warning",
-    why="A threshold of 0 computes every step, so there is nothing that a limit could end.",
+    why="A threshold of 0 computes every step, so a limit on reused steps has nothing to limit.",
     bad="reuse: {threshold: 0, max_continuous: 3}",
     good="reuse: {threshold: 0.12, max_continuous: 3}",
     category="suspicious",
-    fix="Takes the limit out; not safe, because the threshold may be what is wrong.",
+    fix="Removes the limit; not safe, because the threshold may be the mistake.",
 )
 
 

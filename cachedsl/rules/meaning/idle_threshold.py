@@ -11,12 +11,12 @@ RULE = Rule(
     "meaning",
     "a threshold beside a static mask",
     severity="warning",
-    why="A static mask says of every step whether it is computed. The threshold is compared with nothing.",
+    why="A static mask decides every step. Nothing is ever compared with the threshold.",
     bad="reuse: {threshold: 0.2}\nsteps: {preset: fast, otherwise: static}",
     good="steps: {preset: fast, otherwise: static}",
     category="suspicious",
-    fix="Takes the threshold out; not safe, because the plan has it, and the mask may have been meant as a "
-    "dynamic one.",
+    fix="Removes the threshold; not safe, because the threshold is part of the plan, and the mask may have "
+    "been meant as a dynamic one.",
 )
 
 

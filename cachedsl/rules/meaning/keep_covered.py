@@ -11,7 +11,7 @@ RULE = Rule(
     "meaning",
     "`prune.keep` lists blocks that run anyway",
     severity="warning",
-    why="Front blocks always run. A reader who finds them under `keep` takes the front for smaller than it is.",
+    why="Front blocks always run. A reader who finds them under `keep` thinks that the front is smaller than it is.",
     bad="compute: F8B0\nprune: {keep: [0, 20]}",
     good="compute: F8B0\nprune: {keep: [20]}",
     category="style",

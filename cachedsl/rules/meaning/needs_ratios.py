@@ -9,8 +9,8 @@ RULE = Rule(
     "needs-ratios",
     "meaning",
     "a signal lacks a parameter that has no default",
-    why="`magnitude` measures nothing: it goes by ratios that were calibrated on a pipeline. Without them there is no "
-    "signal.",
+    why="`magnitude` measures nothing. It uses ratios that were calibrated on a pipeline. Without them there "
+    "is no signal.",
     bad="reuse: {signal: magnitude}",
     good="reuse: {signal: {tap: magnitude, ratios: [1, 1.01, 0.99]}}",
 )

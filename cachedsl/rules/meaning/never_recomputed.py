@@ -9,10 +9,10 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "never-recomputed",
     "meaning",
-    "after the warmup every step is reused",
+    "every step after the warmup is reused",
     severity="warning",
-    why="With the threshold `always` only a limit, a mask or a refresh ever makes the model compute again. "
-    "Without one, the whole rest of the run repeats what the warmup left behind, and the image stays noise.",
+    why="With the threshold `always`, only a limit, a mask or a refresh makes the model compute again. Without "
+    "any of them, the rest of the run repeats what the warmup left behind, and the image stays noise.",
     bad="reuse: {threshold: always}",
     good="reuse: {threshold: always, max_continuous: 3}",
     category="suspicious",

@@ -10,8 +10,8 @@ RULE = Rule(
     "meaning",
     "a policy does not say what it is for",
     severity="warning",
-    why="Numbers alone do not tell for which model, step count and sampler they were chosen, or where they are "
-    "from. Whoever finds the policy in a year has to measure anew.",
+    why="Numbers alone do not say for which model, step count and sampler they were chosen, or where they come "
+    "from. Without a description, somebody who finds the policy in a year has to measure again.",
     bad="version: 1\nwarmup: 4",
     good="version: 1\ndescription: For FLUX.1-dev at 28 steps.\nwarmup: 4",
     category="style",

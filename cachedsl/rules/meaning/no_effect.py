@@ -22,7 +22,7 @@ RULE = Rule(
     "no-effect",
     "meaning",
     "a key has no effect beside the others",
-    why="Whoever reads the policy takes it for a setting that matters, and changes it in vain.",
+    why="A reader takes the key for a setting that matters, and changes it in vain.",
     bad="predict: {method: copy, order: 2}",
     good="predict: {method: taylor, order: 2}",
     category="suspicious",

@@ -9,14 +9,14 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "nothing-measured",
     "meaning",
-    "a signal, or a bound on measured values, where nothing is measured",
+    "a signal, or a limit on measured values, although nothing is measured",
     severity="warning",
-    why="With the threshold `always` or a static mask no value is ever measured. Whoever reads the policy "
-    "thinks that one decides.",
+    why="With the threshold `always`, or with a static mask, no value is ever measured. A reader of the policy "
+    "thinks that a measured value decides.",
     bad="reuse: {threshold: always, signal: probe, max_continuous: 3}",
     good="reuse: {threshold: always, max_continuous: 3}",
     category="suspicious",
-    fix="Takes the key out; safe for a signal, not safe for `max_accumulated`, which the plan has.",
+    fix="Removes the key; safe for a signal, not safe for `max_accumulated`, which is part of the plan.",
 )
 
 

@@ -13,8 +13,9 @@ RULE = Rule(
     "meaning",
     "`repay` in a policy that says it is for a multistep sampler",
     severity="warning",
-    why="Repaying corrects what a sampler added up. A multistep sampler (UniPC, DPM-Solver++, DEIS) also takes "
-    "differences of the last outputs, and the repayment goes into those, where it is an error.",
+    why="`repay` corrects what a sampler has added up. A multistep sampler (UniPC, DPM-Solver++, DEIS) also "
+    "takes differences of the last outputs. The correction gets into these differences, and is an error "
+    "there.",
     bad="description: For Wan with UniPC.\npredict: {method: foca, repay: 0.7}",
     good="description: For Wan with Euler.\npredict: {method: foca, repay: 0.7}",
     category="suspicious",

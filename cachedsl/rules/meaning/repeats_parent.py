@@ -14,14 +14,14 @@ from cachedsl.text.tree import Node
 RULE = Rule(
     "repeats-parent",
     "meaning",
-    "a key says what the policy that is extended says",
+    "a key that repeats the value of the parent",
     severity="warning",
-    why="A child is read as what it changes. A repeated value hides the changes, and keeps the old value when "
-    "the parent is mended.",
+    why="A reader looks at a child to see what it changes. A repeated value hides the changes. It also keeps "
+    "the old value when the parent is changed.",
     bad="extends: f8b8\nwarmup: 8  # as there",
     good="extends: f8b8",
     category="style",
-    fix="Takes the key out; safe, for the plan stays.",
+    fix="Removes the key; safe, because the plan stays the same.",
 )
 
 

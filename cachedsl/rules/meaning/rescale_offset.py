@@ -9,11 +9,11 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "rescale-offset",
     "meaning",
-    "a polynomial that lies above the threshold where nothing has moved",
+    "a polynomial that is above the threshold even if nothing has moved",
     severity="warning",
-    why="The last coefficient is the polynomial's value at 0. Where it reaches the threshold, a step whose "
-    "signal did not move at all is computed. Most often the coefficients are written lowest degree first, "
-    "or belong to another threshold.",
+    why="The last coefficient is the polynomial's value at 0. If it is not below the threshold, a step is "
+    "computed even if its signal did not move at all. Usually the coefficients are written lowest degree "
+    "first, or belong to another threshold.",
     bad="reuse: {threshold: 0.1, signal: {tap: residual, rescale: [0.02, 1.5]}}",
     good="reuse: {threshold: 0.1, signal: {tap: residual, rescale: [1.5, 0.02]}}",
     category="performance",

@@ -10,11 +10,11 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "short-history",
     "meaning",
-    "a predictor that the warmup cannot feed",
+    "a predictor that needs more computed steps than the warmup has",
     severity="warning",
-    why="A polynomial of order n goes by n + 1 computed steps. Where the warmup leaves fewer, the first reused "
-    "steps are predicted with a lower order, or copied, and they are those at the head of the run, where "
-    "errors cost most.",
+    why="A polynomial of order n needs n + 1 computed steps. If the warmup has fewer, the first reused steps "
+    "are predicted with a lower order, or copied. They are at the start of the run, where errors cost "
+    "most.",
     bad="warmup: 1\npredict: {method: taylor, order: 2}",
     good="warmup: 3\npredict: {method: taylor, order: 2}",
     category="suspicious",

@@ -16,13 +16,13 @@ from cachedsl.text.tree import Document, Node
 RULE = Rule(
     "shorthand",
     "meaning",
-    "a mapping that a shorthand says in one word",
+    "a mapping that has a shorthand of one word",
     severity="warning",
-    why="Shorthands are what documentation, reports and other policies use, and they keep a difference to one line.",
+    why="Documentation, reports and other policies use the shorthand. It also keeps a later change to one line.",
     bad="compute: {front: 8, back: 0}\nwarmup: {steps: 4}",
     good="compute: F8B0\nwarmup: 4",
     category="style",
-    fix="Writes the shorthand; safe, for it means the same where nothing is extended.",
+    fix="Writes the shorthand; safe, because it means the same if nothing is extended.",
 )
 
 

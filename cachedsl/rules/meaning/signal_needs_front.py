@@ -9,8 +9,9 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "signal-needs-front",
     "meaning",
-    "what is measured or predicted with is seen at the front blocks, and there are none",
-    why="Under F0 no block runs before the decision, so that a signal which looks at the front blocks is never there.",
+    "the signal or predictor looks at the front blocks, and there are none",
+    why="With F0, no block runs before the decision. A signal that looks at the front blocks then has nothing "
+    "to look at.",
     bad="compute: F0B0\nreuse: {signal: residual}",
     good="compute: F0B0\nreuse: {signal: modulated_input}",
 )

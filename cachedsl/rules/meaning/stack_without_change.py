@@ -12,12 +12,12 @@ RULE = Rule(
     "meaning",
     "an entry of `stacks` that changes nothing",
     severity="warning",
-    why="The list would be treated alike without it. Most often the policy was changed to the same since, and "
-    "the entry now keeps it from following the next change.",
+    why="The list would be treated the same without the entry. Usually the policy was changed to the same "
+    "value later. The entry now keeps the list from following the next change.",
     bad="warmup: 4\nstacks: {single_*: {warmup: 4}}",
     good="warmup: 4\nstacks: {single_*: {warmup: 2}}",
     category="suspicious",
-    fix="Takes the entry out; safe, for the plan stays.",
+    fix="Removes the entry; safe, because the plan stays the same.",
 )
 
 

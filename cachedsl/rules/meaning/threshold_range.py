@@ -11,10 +11,10 @@ RULE = Rule(
     "meaning",
     "a threshold far outside what was published for its signal",
     severity="warning",
-    why="Signals have different scales: 0.05 is high for one and low for another. A threshold more than twice "
-    "the highest published one reuses nearly everything, one below half the lowest reuses nearly nothing. "
-    "Often it was taken over from another signal, or is a percentage. Images with such a threshold should "
-    "be looked at.",
+    why="Signals have different scales: 0.05 is high for one and low for another. A threshold of more than "
+    "twice the highest published one reuses almost everything. One of less than half the lowest reuses "
+    "almost nothing. Often it was copied from another signal, or is a percentage. Look at images before "
+    "you use such a threshold.",
     bad="reuse: {threshold: 8}  # meant as 8 %",
     good="reuse: {threshold: 0.08}",
     category="suspicious",

@@ -9,10 +9,10 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "unbounded-reuse",
     "meaning",
-    "a high threshold and no bound on how long one result is reused",
+    "a high threshold without a limit on how long one result is reused",
     severity="warning",
-    why="The signal is compared with the last computed step, so slow drift stays below a high threshold for "
-    "many steps in a row. Published policies with such a threshold bound the run.",
+    why="The signal is compared with the last computed step. So a slow drift stays below a high threshold for "
+    "many steps in a row. Published policies with such a threshold limit the number of steps.",
     bad="reuse: {threshold: 0.3}",
     good="reuse: {threshold: 0.3, max_continuous: 3}",
     category="suspicious",

@@ -9,14 +9,14 @@ from cachedsl.text.finding import Rule
 RULE = Rule(
     "zero-limit",
     "meaning",
-    "a limit of 0 reused steps, which published tables write for no limit",
+    "a limit of 0 reused steps, which means no limit in published tables",
     severity="warning",
-    why="In compact notation and in published tables `M0` and `MC0` are no limit. In a policy 0 means that no "
-    "step may be reused, so that every step is computed.",
+    why="In compact notation and in published tables, `M0` and `MC0` mean that there is no limit. In a policy, "
+    "0 means that no step may be reused, so every step is computed.",
     bad="reuse: {threshold: 0.12, max_continuous: 0}",
     good="reuse: {threshold: 0.12}",
     category="suspicious",
-    fix="Takes the limit out; not safe, because steps are reused then.",
+    fix="Removes the limit; not safe, because steps are reused then.",
 )
 
 

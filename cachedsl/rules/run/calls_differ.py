@@ -11,9 +11,10 @@ from cachedsl.text.finding import Rule, Span
 RULE = Rule(
     "calls-differ",
     "run",
-    "the transformer was called on another number of steps than was told",
+    "the transformer was called on another number of steps than was announced",
     severity="warning",
-    why="Masks, tails and shares of the run go by the step count; with another one they hold elsewhere than was meant.",
+    why="Masks, tails and shares of the run depend on the step count. With another count they apply to other "
+    "steps than you meant.",
     bad="with cached.run(steps=50): ...  # a loop of 28 steps",
     good="with cached.run(steps=28): ...",
     category="suspicious",

@@ -11,7 +11,8 @@ RULE = Rule(
     "run",
     "no block was called through its list",
     severity="warning",
-    why="A loop that goes past the lists which the adapter names runs all its blocks, whatever the policy says.",
+    why="The model's loop does not use the lists that the adapter names. So it runs all its blocks, whatever "
+    "the policy says.",
     bad="stacks: {encoder_blocks: ...}  # but the loop goes over `blocks`",
     good="stacks: {blocks: ...}",
     category="performance",

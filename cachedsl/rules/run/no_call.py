@@ -11,7 +11,7 @@ RULE = Rule(
     "run",
     "no transformer under the policy was called in the run",
     severity="warning",
-    why="The run was computed by a model that the policy knows nothing of.",
+    why="Another model computed the run, and the policy is not attached to that one.",
     bad="pipe.transformer = other  # while a policy is attached",
     good="cached.remove(); pipe.transformer = other; policy.apply(pipe)",
     category="suspicious",

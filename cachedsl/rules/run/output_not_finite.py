@@ -11,7 +11,7 @@ RULE = Rule(
     "run",
     "the model returned values that are not finite",
     severity="warning",
-    why="Nothing can be made of an image whose latent holds NaN, and nothing else says so until it is looked at.",
+    why="A latent with NaN cannot become an image. Without this warning, nobody knows until they look at the image.",
     bad="pipe.transformer.half()  # of a model whose activations are beyond float16",
     good="pipe.transformer.to(torch.bfloat16)",
 )

@@ -9,10 +9,10 @@ from cachedsl.text.finding import Rule, Span
 RULE = Rule(
     "uncached",
     "run",
-    "calls that belong to no step of the run, which ran uncached",
+    "calls that belong to no step of the run, and ran uncached",
     severity="warning",
-    why="A call of a callback, of a hook or of another loop must not change what the loop itself returns, so nothing "
-    "of it is kept.",
+    why="A call from a callback, a hook or another loop must not change what the denoising loop returns. So it "
+    "runs uncached, and nothing of it is kept.",
     bad="a callback that calls pipe.transformer(...)",
     good="detach for that call, or give it a model of its own",
     category="performance",

@@ -11,7 +11,7 @@ RULE = Rule(
     "run",
     "the weights, or their adapters, were changed in the middle of a run",
     severity="warning",
-    why="What other weights have computed is not reused, so each change costs computed steps.",
+    why="What was computed with other weights is not reused, so each change costs computed steps.",
     bad="callback_on_step_end: pipe.set_adapters('style', 1 - step / steps)",
     good="pipe.set_adapters('style', 0.8)  # before the run",
 )

@@ -8,7 +8,7 @@ BAD_CONFIG = Rule(
     "bad-config",
     "shape",
     "a key of `[tool.cachedsl]` in pyproject.toml that cannot be used",
-    why="A misspelt key, code or category would leave the check as it is by default, and nobody would notice.",
+    why="A misspelt key, code or category would leave the check at its defaults, and nobody would notice.",
     bad='[tool.cachedsl]\nignroe = ["style"]',
     good='[tool.cachedsl]\nignore = ["style"]',
 )

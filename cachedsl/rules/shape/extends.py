@@ -9,8 +9,8 @@ MAX_PARENTS = 8
 MISSING = Rule(
     "extends-missing",
     "shape",
-    "`extends` names nothing that is there",
-    why="A policy without its parent would mean something else.",
+    "`extends` names a file or policy that does not exist",
+    why="Without its parent, the policy would mean something else.",
     bad="version: 1\nextends: ../no-such-file.yaml",
     good="version: 1\nextends: f8b0",
 )
@@ -18,23 +18,24 @@ OUTSIDE = Rule(
     "extends-outside",
     "shape",
     "`extends` leaves the policy's own tree",
-    why="A policy must mean the same wherever its repository is checked out.",
+    why="A policy must mean the same wherever its repository is checked out. A file outside of the repository "
+    "may be missing there.",
     bad="version: 1\nextends: /etc/policy.yaml",
     good="version: 1\nextends: ../common/base.yaml",
 )
 DEEP = Rule(
     "extends-deep",
     "shape",
-    "a policy has too many parents above one another",
-    why="Nobody can tell any more what holds.",
+    "a policy has too long a chain of parents",
+    why="With so many parents, nobody can tell any more which value applies.",
     bad="version: 1\nextends: the-ninth.yaml",
     good="version: 1\nextends: base.yaml",
 )
 CYCLE = Rule(
     "extends-cycle",
     "shape",
-    "a policy extends itself",
-    why="It would have no beginning.",
+    "a policy extends itself, directly or through others",
+    why="If policies extend each other in a circle, there is no first one to start from.",
     bad="version: 1\nextends: child.yaml  # which extends this file",
     good="version: 1\nextends: base.yaml",
 )

@@ -7,8 +7,8 @@ from cachedsl.text.finding import Rule
 NOT_FOUND = Rule(
     "not-found",
     "shape",
-    "nothing has that name: no file, no bundled policy, no notation",
-    why="A policy is looked for as a path, then by bundled name, then as notation.",
+    "no file, bundled policy or notation has that name",
+    why="cachedsl looks for a policy first as a path, then as the name of a bundled policy, then as compact notation.",
     bad="cachedsl explain no-such-policy",
     good="cachedsl explain f8b0",
 )

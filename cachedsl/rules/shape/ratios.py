@@ -18,7 +18,8 @@ RULE = Rule(
     "bad-ratios",
     "shape",
     "a file of magnitude ratios that cannot be used",
-    why="`magnitude` goes by one ratio a step, each above 0; nothing stands in for them.",
+    why="The signal `magnitude` needs one ratio for each step, and each must be above 0. Nothing can stand in "
+    "for a missing one.",
     bad="ratios: {cond: [1.0, 0]}",
     good="ratios: {cond: [1.0, 0.98]}",
 )
