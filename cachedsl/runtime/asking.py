@@ -170,8 +170,12 @@ class Asking:
             unit = self._driver.unit_at(index)
             if unit is not None:
                 called.setdefault(unit.index, []).append(index)
-        units = tuple(UnitPath(unit, ran[0], ran[-1], len(ran)) for unit, ran in called.items())
+        units = tuple(UnitPath(unit, ran[0], ran[-1], len(ran), self._moved(unit)) for unit, ran in called.items())
         return Path(len(self._ran) - sum(unit.blocks for unit in units), units)
+
+    def _moved(self, unit: int) -> frozenset[Stream] | None:
+        features = self._driver.features[unit]
+        return frozenset(features.residuals) if features.last_step == self._at.step else None
 
     def _leave_early(self) -> None:
         """Leave a unit whose last blocks the loop skipped: what the last one that ran returned is the unit's result."""

@@ -86,6 +86,8 @@ def build(
     for index in range(unit.start, unit.stop):
         site = _site(span, ports, blocks, index, path.first)
         site.ends = index == path.last
+        if path.moved is not None:
+            site.moved = tuple([stream in path.moved for stream in ports[index].declared.pattern.outputs])
         site.modulation = modulation if index == 0 else None
         if index < path.first or index > path.last or ports[index].traits.form is None:
             site.strays = functools.partial(_stray, chain_label(ports), unit, path.last)

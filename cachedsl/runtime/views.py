@@ -120,6 +120,8 @@ class Site:
         arrive: what a hook of the block makes of its arguments.
         joins: whether a list begins here whose hidden states are made of both streams of the list before, and how.
         passes: where on a reused step it hands on what it takes, the first two of `routes` in one tuple; else None.
+        moved: of each output stream, whether it leaves the unit in the shape in which it entered; empty where that is
+            not known. A graph goes by it: shapes that depend on data cannot be compared there.
     """
 
     span: Span
@@ -141,6 +143,7 @@ class Site:
     arrive: Arrival | None = None
     joins: Joins = "as_is"
     passes: tuple[Any, ...] | None = None
+    moved: tuple[bool, ...] = ()
 
 
 @define(eq=False)
@@ -320,14 +323,15 @@ def changes(site: Site, parts: Parts) -> Parts:
     """Return what the unit that ended with `site` added to each stream, or what came out."""
     span = site.span
     found: list[torch.Tensor | None] = []
-    for place, after in zip(site.from_entry, parts, strict=True):
+    learned = bool(site.moved) and torch.compiler.is_compiling()
+    for at, (place, after) in enumerate(zip(site.from_entry, parts, strict=True)):
         before = entered(span, place)
         work = span.work[place] if place >= 0 else None
-        if before is not None and work is not None and work.shape == before.shape:
+        if before is not None and work is not None and (learned or work.shape == before.shape):
             before = before + work
         if after is None:
             found.append(None)
-        elif before is None or before.shape != after.shape or not span.adds:
+        elif before is None or not span.adds or not (site.moved[at] if learned else before.shape == after.shape):
             found.append(after.detach().clone())
         else:
             found.append((after - before).detach())
