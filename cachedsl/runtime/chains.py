@@ -95,7 +95,7 @@ def build(
         if path.first < index:
             begins = ports[index - 1].loop is not ports[index].loop
             site.joins = ports[index].declared.joins if begins else "as_is"
-            plain = site.strays is None and not site.ends
+            plain = site.strays is None and not site.ends and (site.joins == "as_is" or site.applies)
             site.passes = (
                 (*site.routes[0], *(site.routes[1] if len(site.routes) > 1 else (None,) * 4)) if plain else None
             )

@@ -227,12 +227,10 @@ def _is_compiled(module: nn.Module) -> bool:
 
 def _is_of_twins(error: BaseException) -> bool:
     """Tell whether the line that dynamo refuses is one of ours, such as one that compares shapes that are data."""
-    stack = getattr(error, "real_stack", None)
-    return isinstance(error, torch._dynamo.exc.TorchDynamoException) and bool(stack) and _is_own(stack[-1].filename)
-
-
-def _is_own(file: str) -> bool:
-    return Path(file).parent == Path(__file__).parent
+    if not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+        return False
+    stack = getattr(error, "real_stack", None) or ()
+    return [Path(frame.filename).parent for frame in stack[-1:]] == [Path(__file__).parent]
 
 
 def _containers(value: object) -> Iterator[tuple[Any, Any]]:

@@ -192,7 +192,7 @@ def enter(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     if span.reach is not None:
         span.reach(entry)
     if span.reuse:
-        span.entry = entry
+        span.entry, span.work = entry, (None,) * len(entry)
         return _reused(site, entry)
     if span.copies_entry:
         entry = tuple([None if part is None else part.detach().clone() for part in entry])
@@ -207,6 +207,8 @@ def go_on(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """Answer a later block of a unit."""
     span = site.span
     if span.reuse:
+        if site.joins != "as_is" and not site.applies:
+            _join(site)
         return _hand_on(site, args, kwargs) if site.passes is not None else _reused(site, _take(site, args, kwargs))
     if site.joins != "as_is":
         _join(site)
@@ -260,15 +262,14 @@ def _reused(site: Site, taken: Parts) -> Any:
             parts.append(taken[source] if source >= 0 else span.values[stream])
         return _give(site, parts)
     span.stood = True
-    before = taken if site.applies else span.entry
     places = site.sources if site.applies else site.from_entry
     for place, stream in zip(places, site.streams, strict=True):
         predicted, value = span.predicted[stream], span.values[stream]
         if predicted is None:  # a copy, for the next block may write into what it gets
             parts.append(None if value is None else value.clone())
         else:
-            entered = before[place] if span.adds else None
-            parts.append(predicted.clone() if entered is None else entered + predicted)
+            before = None if not span.adds else taken[place] if site.applies else entered(span, place)
+            parts.append(predicted.clone() if before is None else before + predicted)
     return _give(site, parts)
 
 
