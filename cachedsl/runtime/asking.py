@@ -91,6 +91,10 @@ class _InUnit:
     inner: dict[int, Streams] = field(factory=dict)
     joined: torch.Tensor | None = None
 
+    def entered(self) -> Streams:
+        """Return the streams that what leaves is compared with."""
+        return self.entry if self.joined is None else {**self.entry, "hidden": self.joined}
+
 
 class Asking:
     """Answers the calls of one stack's blocks, in the order in which the model's loop makes them."""
@@ -170,8 +174,12 @@ class Asking:
             unit = self._driver.unit_at(index)
             if unit is not None:
                 called.setdefault(unit.index, []).append(index)
-        units = tuple(UnitPath(unit, ran[0], ran[-1], len(ran)) for unit, ran in called.items())
+        units = tuple(UnitPath(unit, ran[0], ran[-1], len(ran), self._moved(unit)) for unit, ran in called.items())
         return Path(len(self._ran) - sum(unit.blocks for unit in units), units)
+
+    def _moved(self, unit: int) -> frozenset[Stream] | None:
+        features = self._driver.features[unit]
+        return frozenset(features.residuals) if features.last_step == self._at.step else None
 
     def _leave_early(self) -> None:
         """Leave a unit whose last blocks the loop skipped: what the last one that ran returned is the unit's result."""
@@ -312,6 +320,8 @@ class Asking:
         self, inside: _InUnit, index: int, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         port, features = self._ports[index], self._driver.features[inside.unit.index]
+        if not port.applies_between and self._last >= inside.unit.start and self._concatenates(index):
+            inside.joined = concatenated(port.declared.joins, inside.entry["hidden"], inside.entry.get("encoder"))
         self._last = index
         if index > features.exit_index or port.traits.form is None:
             raise self._other_blocks(inside.unit, index)
@@ -320,7 +330,7 @@ class Asking:
             if port.keeps:
                 streams |= features.inside(index, inside.entry)
         else:
-            entry = port.read(block, args, kwargs) if port.applies_between else inside.entry
+            entry = port.read(block, args, kwargs) if port.applies_between else inside.entered()
             streams = features.approximate(self._at, entry, self._front.added)
             self._finish(inside, None)
         return port.wrap(streams)

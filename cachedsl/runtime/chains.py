@@ -86,6 +86,8 @@ def build(
     for index in range(unit.start, unit.stop):
         site = _site(span, ports, blocks, index, path.first)
         site.ends = index == path.last
+        if path.moved is not None:
+            site.moved = tuple([stream in path.moved for stream in ports[index].declared.pattern.outputs])
         site.modulation = modulation if index == 0 else None
         if index < path.first or index > path.last or ports[index].traits.form is None:
             site.strays = functools.partial(_stray, chain_label(ports), unit, path.last)
@@ -93,7 +95,7 @@ def build(
         if path.first < index:
             begins = ports[index - 1].loop is not ports[index].loop
             site.joins = ports[index].declared.joins if begins else "as_is"
-            plain = site.strays is None and not site.ends
+            plain = site.strays is None and not site.ends and (site.joins == "as_is" or site.applies)
             site.passes = (
                 (*site.routes[0], *(site.routes[1] if len(site.routes) > 1 else (None,) * 4)) if plain else None
             )

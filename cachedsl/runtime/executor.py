@@ -248,7 +248,7 @@ class Executor:
         self._came_to = slot
 
     def leave_alone(self) -> None:
-        """Take note that the forward cannot be compiled with twins in it, because its loop asks for their class."""
+        """Take note that the forward cannot be compiled with twins in it: a class is asked for, or shapes are data."""
         self._can_trace = False
         self._tell(False)
         for slot in self.slots:

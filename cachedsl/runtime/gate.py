@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -169,12 +170,17 @@ class Gate:
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def untraceable(self, error: BaseException) -> bool:
-        """Tell whether dynamo itself failed at the forward, before anything of it ran; it is not asked to again."""
+        """Tell whether dynamo failed at the forward by itself or by what twins do, before anything ran.
+
+        It is not asked to again. What it cannot make of the model's own code, it says of the bare model too.
+        """
         place = error.__traceback__
         while place is not None and place.tb_next is not None:
             place = place.tb_next
         own = place is not None and "_dynamo" in place.tb_frame.f_code.co_filename
-        failed = own and isinstance(error, (AssertionError, torch._dynamo.exc.InternalTorchDynamoError))
+        failed = own and (
+            isinstance(error, (AssertionError, torch._dynamo.exc.InternalTorchDynamoError)) or _is_of_twins(error)
+        )
         if failed:
             self.keeper.leave_alone()
         return failed
@@ -217,6 +223,14 @@ def _is_compiled(module: nn.Module) -> bool:
         return True
     callback = getattr(_EVAL_FRAME, "get_eval_frame_callback", None)
     return callback is not None and callback() not in (None, False)
+
+
+def _is_of_twins(error: BaseException) -> bool:
+    """Tell whether the line that dynamo refuses is one of ours, such as one that compares shapes that are data."""
+    if not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+        return False
+    stack = getattr(error, "real_stack", None) or ()
+    return [Path(frame.filename).parent for frame in stack[-1:]] == [Path(__file__).parent]
 
 
 def _containers(value: object) -> Iterator[tuple[Any, Any]]:

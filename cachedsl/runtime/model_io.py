@@ -37,7 +37,7 @@ def model_input(given: Mapping[str, Any], adapter: InputAdapter, label: str) -> 
             f"{'none' if latent is None else f'a {type(latent).__name__}'}; correct `input` in the adapter"
         )
     positions = given.get(adapter.positions) if adapter.positions else None
-    return ModelInput(latent, None, adapter.axes, lambda: _grid(positions, latent))
+    return ModelInput(latent, None, adapter.axes, lambda: _grid(positions, latent), adapter.positions or "")
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:

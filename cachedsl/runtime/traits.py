@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from attrs import define, field, frozen
 
+from cachedsl.matching.patterns import Stream
+
 
 @frozen
 class Form:
@@ -47,12 +49,22 @@ class LoopTraits:
 
 @frozen
 class UnitPath:
-    """Which blocks of a unit the loop called: from the first to the last of them, and how many."""
+    """Which blocks of a unit the loop called: from the first to the last of them, and how many.
+
+    Attributes:
+        unit: which one.
+        first: of its blocks that were called.
+        last: likewise.
+        blocks: how many were called.
+        moved: the streams that left in the shape in which they entered; None where nothing was stored. A graph goes by
+            that, for it cannot ask for shapes that depend on data.
+    """
 
     unit: int
     first: int
     last: int
     blocks: int
+    moved: frozenset[Stream] | None = None
 
 
 @frozen

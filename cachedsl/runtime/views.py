@@ -120,6 +120,8 @@ class Site:
         arrive: what a hook of the block makes of its arguments.
         joins: whether a list begins here whose hidden states are made of both streams of the list before, and how.
         passes: where on a reused step it hands on what it takes, the first two of `routes` in one tuple; else None.
+        moved: of each output stream, whether it leaves the unit in the shape in which it entered; empty where that is
+            not known. A graph goes by it: shapes that depend on data cannot be compared there.
     """
 
     span: Span
@@ -141,6 +143,7 @@ class Site:
     arrive: Arrival | None = None
     joins: Joins = "as_is"
     passes: tuple[Any, ...] | None = None
+    moved: tuple[bool, ...] = ()
 
 
 @define(eq=False)
@@ -189,7 +192,7 @@ def enter(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     if span.reach is not None:
         span.reach(entry)
     if span.reuse:
-        span.entry = entry
+        span.entry, span.work = entry, (None,) * len(entry)
         return _reused(site, entry)
     if span.copies_entry:
         entry = tuple([None if part is None else part.detach().clone() for part in entry])
@@ -204,6 +207,8 @@ def go_on(site: Site, run: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """Answer a later block of a unit."""
     span = site.span
     if span.reuse:
+        if site.joins != "as_is" and not site.applies:
+            _join(site)
         return _hand_on(site, args, kwargs) if site.passes is not None else _reused(site, _take(site, args, kwargs))
     if site.joins != "as_is":
         _join(site)
@@ -257,15 +262,14 @@ def _reused(site: Site, taken: Parts) -> Any:
             parts.append(taken[source] if source >= 0 else span.values[stream])
         return _give(site, parts)
     span.stood = True
-    before = taken if site.applies else span.entry
     places = site.sources if site.applies else site.from_entry
     for place, stream in zip(places, site.streams, strict=True):
         predicted, value = span.predicted[stream], span.values[stream]
         if predicted is None:  # a copy, for the next block may write into what it gets
             parts.append(None if value is None else value.clone())
         else:
-            entered = before[place] if span.adds else None
-            parts.append(predicted.clone() if entered is None else entered + predicted)
+            before = None if not span.adds else taken[place] if site.applies else entered(span, place)
+            parts.append(predicted.clone() if before is None else before + predicted)
     return _give(site, parts)
 
 
@@ -320,14 +324,15 @@ def changes(site: Site, parts: Parts) -> Parts:
     """Return what the unit that ended with `site` added to each stream, or what came out."""
     span = site.span
     found: list[torch.Tensor | None] = []
-    for place, after in zip(site.from_entry, parts, strict=True):
+    learned = bool(site.moved) and torch.compiler.is_compiling()
+    for at, (place, after) in enumerate(zip(site.from_entry, parts, strict=True)):
         before = entered(span, place)
         work = span.work[place] if place >= 0 else None
-        if before is not None and work is not None and work.shape == before.shape:
+        if before is not None and work is not None and (learned or work.shape == before.shape):
             before = before + work
         if after is None:
             found.append(None)
-        elif before is None or before.shape != after.shape or not span.adds:
+        elif before is None or not span.adds or not (site.moved[at] if learned else before.shape == after.shape):
             found.append(after.detach().clone())
         else:
             found.append((after - before).detach())

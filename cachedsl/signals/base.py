@@ -20,12 +20,14 @@ class ModelInput:
         grid: of tokens, the height and width that they come from, where the adapter tells.
         find_grid: finds `grid` out, in its place; of the first image, where reference images stand behind it.
         axes: which of the latent's axes are places, where the adapter tells; else all after the first two.
+        positions: the argument that the adapter says has the tokens' positions, "" where it names none.
     """
 
     latent: torch.Tensor
     grid: tuple[int, int] | None = None
     axes: tuple[int, ...] | None = None
     find_grid: Callable[[], tuple[int, int] | None] | None = None
+    positions: str = ""
 
     def on_grid(self) -> tuple[int, int] | None:
         """Return `grid`, looked up only now where that waits for the device."""

@@ -52,10 +52,22 @@ def _on_grid(model_input: ModelInput) -> tuple[torch.Tensor, tuple[int, ...], in
         return latent, axes, next((axis for axis in range(1, latent.ndim) if axis not in axes), -1)
     grid = model_input.on_grid()
     if grid is None:
-        raise NoGrid(
-            f"reuse.signal: filtered_latent needs places, but the model takes tokens {tuple(latent.shape)} and "
-            "nothing says on which grid; let the adapter name the argument with their positions (`input: "
-            "{positions: ...}`), or take another signal"
-        )
+        raise NoGrid(_missing(tuple(latent.shape), model_input.positions))
     height, width = grid
     return latent[:, : height * width].reshape(latent.shape[0], height, width, -1), (1, 2), -1
+
+
+def _missing(shape: tuple[int, ...], positions: str) -> str:
+    """Say what is not known of tokens of this shape: an adapter names no positions, or a call has others."""
+    why = (
+        "nothing says on which grid; let the adapter name the argument with their positions (`input: {positions: ...}`)"
+    )
+    if positions:
+        why = (
+            f"in this call `{positions}` does not give them the places of one whole picture, from the first on; "
+            "give the picture's places first, and those of references behind them"
+        )
+    return (
+        f"reuse.signal: filtered_latent needs places, but the model takes tokens {shape} and {why}, or take another "
+        "signal"
+    )

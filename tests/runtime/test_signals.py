@@ -7,6 +7,7 @@ had from the uncached model, and its decisions follow from the paper's formula a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import attrs
@@ -323,8 +324,28 @@ def test_of_an_image_and_its_reference_the_first_one_is_filtered() -> None:
         InputAdapter(positions="img_ids"),
         "Kontext",
     )
-    with pytest.raises(NoGrid, match="nothing says on which grid"):
+    with pytest.raises(NoGrid, match=r"`img_ids` does not give them the places of one whole picture.*references"):
         filtered_latent(view, signal)
+
+
+def test_a_call_whose_tokens_are_on_no_grid_fails_its_run_alone() -> None:
+    model, policy = tiny_transformer("flux"), load_policy("seacache")
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(2)
+    with policy.apply(model) as cached, torch.no_grad():
+        for cut in (True, False):
+            outputs: list[Any] = []
+            refused: Any = pytest.raises(NoGrid, match="img_ids") if cut else nullcontext()
+            with refused, cached.run(steps=2, scheduler=scheduler):
+                for step in range(2):
+                    given = inputs("flux", step, 2)
+                    if cut:
+                        given["hidden_states"], given["img_ids"] = given["hidden_states"][:, 1:], given["img_ids"][1:]
+                    outputs.append(model(**given))
+        assert cached.held_bytes() == 0
+    assert len(outputs) == 2
+    with torch.no_grad():
+        assert torch.equal(outputs[0][0], model(**inputs("flux", 0, 2))[0])
 
 
 @pytest.mark.parametrize("policy", ["teacache-flux", "magcache-flux", "seacache"])

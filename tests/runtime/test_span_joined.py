@@ -124,6 +124,7 @@ CONCATENATING = (
     "AuraFlowTransformer2DModel",
     "ChromaTransformer2DModel",
     "HiDreamImageTransformer2DModel",
+    "BriaFiboTransformer2DModel",
 )
 """Their single blocks take what the joint blocks return, text and image in one stream."""
 
