@@ -21,6 +21,7 @@ from cachedsl.checking.sources import STDIN, Source, list_files, read_sources, s
 from cachedsl.loading import Opener
 from cachedsl.text.document import read_document
 from cachedsl.text.finding import Rule
+from cachedsl.text.paths import real_path
 
 
 class Fault(Exception):
@@ -118,7 +119,7 @@ class Run:
         config = self.config(source.path)
         selection = self.selection(config)
         inner = config.inner(None if source.path is None else _absolute(source.path))
-        held = self._held(None if source.path is None else source.path.resolve())
+        held = self._held(None if source.path is None else real_path(source.path))
 
         def looked_for(rule: Rule) -> bool:
             return selection.has(rule, inner)
@@ -174,7 +175,7 @@ class Run:
 
     def _dependents(self, sources: Sequence[Source]) -> Iterable[Source]:
         named = [source.path for source in sources if source.named and source.path is not None]
-        known = {source.path.resolve() for source in sources if source.path is not None}
+        known = {real_path(source.path) for source in sources if source.path is not None}
         more = [path for path in dependents_of(named) if path not in known] if named else []
         for path in more:
             yield from read_sources(list_files((_shown(path),)), io.BytesIO())

@@ -64,12 +64,25 @@ def stop(error: CachedslError) -> SystemExit:
     return SystemExit(1 if hasattr(error, "findings") else 2)
 
 
-def write_out(text: str, file: str | None) -> None:
-    """Print a result, or write it to a file, whole or not at all; what a file cannot be is wrong use."""
+def system_said(error: OSError) -> str:
+    """Return why the system refused, and what, on one line."""
+    reason = (error.strerror or str(error)).lower()
+    return f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, str | bytes) else reason
+
+
+def write_out(text: str, file: str | None = None) -> None:
+    """Print a result, or write it to a file, whole or not at all; what a file cannot be is wrong use.
+
+    A terminal gets what it can show. A file or another program that the output is led to gets UTF-8.
+    """
+    whole = text.encode("utf-8", "backslashreplace")
     if file is None or file == "-":
-        click.echo(text, nl=False)
+        if sys.stdout is not None and sys.stdout.isatty():
+            whole = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+        click.echo(whole, nl=False)
         return
     try:
-        write_whole(file, text)
+        write_whole(file, whole.decode("utf-8"))
     except OSError as error:
-        raise click.UsageError(f"{file} cannot be written: {(error.strerror or str(error)).lower()}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise click.UsageError(f"{printable(file)} cannot be written: {reason}") from error

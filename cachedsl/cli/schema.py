@@ -7,6 +7,7 @@ from importlib.resources import files
 
 import click
 
+from cachedsl.cli.output import write_out
 from cachedsl.language.keys import policy_schema
 from cachedsl.matching.schema import adapter_schema
 
@@ -25,4 +26,4 @@ def schema(name: str) -> None:
         text = json.dumps(MADE[name](), indent=2, ensure_ascii=False) + "\n"
     else:
         text = (files("cachedsl.schemas") / f"{name}.schema.json").read_text(encoding="utf-8")
-    click.echo(text, nl=False)
+    write_out(text)
