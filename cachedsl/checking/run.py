@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from attrs import evolve, frozen
 
-from cachedsl.checking.baseline import Baseline
+from cachedsl.checking.baseline import Baselines
 from cachedsl.checking.check import Checked, check_source, is_ours, with_folders
 from cachedsl.checking.config import Config, config_of
 from cachedsl.checking.dependents import dependents_of
@@ -70,6 +70,7 @@ class Run:
         """
         self.options = options
         self.paths = tuple(paths)
+        self.looked: dict[str, Callable[[Rule], bool]] = {}
         self._found: dict[Path, Config] = {}
         listing = list_files(self.paths)
         if options.stdin_filename is not None and "-" in self.paths:
@@ -95,23 +96,26 @@ class Run:
         """Take `text` for what a source holds from now on."""
         self.sources = tuple(source_of_text(text, one) if one is source else one for one in self.sources)
 
-    def examine(self, sources: Sequence[Source] | None = None, baseline: Baseline | None = None) -> list[Checked]:
+    def examine(self, sources: Sequence[Source] | None = None, known: Baselines | None = None) -> list[Checked]:
         """Check all files, or `sources` in their place, and return what is to be shown.
 
+        What the baselines in `known` list is left out.
+
         Raises:
+            BadBaseline: a baseline cannot be read.
             Fault: a rule or the check itself failed.
         """
         checked = []
         for source in self.sources if sources is None else sources:
             checked.append(self._check(source))
-        shown = [self.shown(one, baseline) for one in with_folders(checked, self._held)]
+        shown = [self.shown(one, known) for one in with_folders(checked, self._held)]
         return [*self._refused, *self._configs(), *shown]
 
     def look(self, source: Source) -> Checked:
         """Check one file by itself, and return what is to be shown."""
         return self.shown(self._check(source), None)
 
-    def shown(self, one: Checked, baseline: Baseline | None) -> Checked:
+    def shown(self, one: Checked, known: Baselines | None) -> Checked:
         """Leave out what is not selected, what a comment ignores, and what is known."""
         source = one.source
         if source is None:
@@ -136,6 +140,8 @@ class Run:
             if not source.document.broken:
                 more = ignore_findings(source.document, ignores, judged)
                 found += [finding for finding in more if looked_for(finding.rule)]
+        self.looked[source.file] = judged
+        baseline = None if known is None else known.of(config.baseline)
         if baseline is not None:
             found = baseline.without_known(found)
         return evolve(one, findings=found)

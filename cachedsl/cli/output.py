@@ -31,7 +31,15 @@ def emit(lines: Iterable[str], *, err: bool = False, for_people: bool = True) ->
     stream = sys.stderr if err else sys.stdout
     encoding = (for_people and getattr(stream, "encoding", None)) or "utf-8"
     for line in lines:
-        click.echo(f"{line}\n".encode(encoding, "backslashreplace"), nl=False, err=err)
+        _put(f"{line}\n".encode(encoding, "backslashreplace"), err)
+
+
+def _put(data: bytes, err: bool = False) -> None:
+    """Write bytes to the output. Raises an `OSError` that names it."""
+    try:
+        click.echo(data, nl=False, err=err)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard error" if err else "standard output") from error
 
 
 def fault(error: Exception) -> SystemExit:
@@ -67,7 +75,7 @@ def stop(error: CachedslError) -> SystemExit:
 def system_said(error: OSError) -> str:
     """Return why the system refused, and what, on one line."""
     reason = (error.strerror or str(error)).lower()
-    return f"{os.fsdecode(error.filename)}: {reason}" if isinstance(error.filename, str | bytes) else reason
+    return f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason
 
 
 def write_out(text: str, file: str | None = None) -> None:
@@ -79,7 +87,7 @@ def write_out(text: str, file: str | None = None) -> None:
     if file is None or file == "-":
         if sys.stdout is not None and sys.stdout.isatty():
             whole = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-        click.echo(whole, nl=False)
+        _put(whole)
         return
     try:
         write_whole(file, whole.decode("utf-8"))
