@@ -135,11 +135,10 @@ class Run:
 
         found = [finding for finding in one.findings if looked_for(finding.rule)]
         ignores = ignores_of(source.document)
-        if ignores:
-            found = without_ignored(found, source.document, ignores)
-            if not source.document.broken:
-                more = ignore_findings(source.document, ignores, judged)
-                found += [finding for finding in more if looked_for(finding.rule)]
+        found = without_ignored(found, source.document, ignores)
+        if not source.document.broken:
+            more = ignore_findings(source.document, ignores, judged)
+            found += [finding for finding in more if looked_for(finding.rule)]
         self.looked[source.file] = judged
         baseline = None if known is None else known.of(config.baseline)
         if baseline is not None:
