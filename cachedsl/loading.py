@@ -25,6 +25,7 @@ from cachedsl.rules.shape.ratios import with_ratios
 from cachedsl.rules.shape.reading import read_part
 from cachedsl.text.document import parse_document, read_document, read_stream
 from cachedsl.text.finding import Finding, PolicyError, Span, in_file_order
+from cachedsl.text.paths import real_path
 from cachedsl.text.scalars import printable
 from cachedsl.text.tree import Document, Node
 
@@ -42,7 +43,7 @@ def load_policy(source: str | os.PathLike[str]) -> Policy:
     """
     name = _name(source)
     if os.path.isfile(name):
-        return load_document(read_document(Path(name), name), Path(name).resolve())
+        return load_document(read_document(Path(name), name), real_path(name))
     bundled = bundled_path(name)
     if bundled is not None:
         if name.endswith(SUFFIXES):
@@ -96,7 +97,7 @@ def bundled_policies() -> tuple[str, ...]:
 
 def check_file(path: Path, name: str) -> tuple[Finding, ...]:
     """Return every finding of the policy file at `path`; nothing where it holds."""
-    return policy_findings(read_document(path, name), path.resolve())
+    return policy_findings(read_document(path, name), real_path(path))
 
 
 def policy_findings(document: Document, path: Path | None) -> tuple[Finding, ...]:

@@ -17,6 +17,7 @@ from cachedsl.rules.base import PolicyFile
 from cachedsl.rules.shape.ratios import ratios_findings
 from cachedsl.text.document import read_document
 from cachedsl.text.finding import Finding, in_file_order
+from cachedsl.text.paths import real_path
 from cachedsl.text.tree import Document
 
 HeldOn = Callable[[Path | None], Sequence[Held]]
@@ -76,7 +77,7 @@ def with_folders(checked: Sequence[Checked], held: HeldOn) -> list[Checked]:
 
 def _checked_policy(source: Source, held: HeldOn, asked: Collection[str], opened: Opener) -> Checked:
     document = source.document
-    path = None if source.path is None else source.path.resolve()
+    path = None if source.path is None else real_path(source.path)
     read = read_checked(document, path, opened)
     findings = list(_without_consequences(document, read.findings))
     if document.root is None or document.broken:

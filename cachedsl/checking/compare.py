@@ -22,6 +22,7 @@ from cachedsl.plan.codec import from_json
 from cachedsl.plan.ir import Plan
 from cachedsl.plan.model_shape import ModelShape, StackShape
 from cachedsl.text.finding import CachedslError
+from cachedsl.text.paths import real_path
 
 STEPS = 28
 
@@ -77,7 +78,7 @@ def read_side(root: Path, shown: str, path: Callable[[str], Path | None]) -> dic
 
 def _content(source: Source, is_plan: bool, path: Path) -> Policy | Plan | CachedslError:
     try:
-        return from_json(source.text) if is_plan else load_document(source.document, path.resolve())
+        return from_json(source.text) if is_plan else load_document(source.document, real_path(path))
     except CachedslError as error:
         return error
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from cachedsl.checking.sources import JSON, YAML
 from cachedsl.rules.shape.beside import beside, is_root, tree_root
 from cachedsl.text.document import MAX_BYTES
+from cachedsl.text.paths import real_path
 
 PASSED_OVER = frozenset({"node_modules", "venv", "__pycache__", "build", "dist", "site-packages"})
 _EXTENDS = re.compile(rb"""^[ \t{]*["']?extends["']?[ \t]*:[ \t]*["']?([^"'\s,}#]+)""", re.MULTILINE)
@@ -20,7 +21,7 @@ def dependents_of(paths: Iterable[Path]) -> list[Path]:
 
     Folders that hold other packages or what was built are passed over, and so are hidden ones.
     """
-    named = [path.resolve() for path in paths if path.is_file()]
+    named = [real_path(path) for path in paths if path.is_file()]
     children: dict[Path, list[Path]] = {}
     for root in dict.fromkeys(tree_root(path) for path in named):
         for child, parent in _extending(root):
@@ -54,4 +55,4 @@ def _extending(root: Path) -> Iterable[tuple[Path, Path]]:
             for match in _EXTENDS.finditer(data) if b"extends" in data else ():
                 parent = beside(os.fsdecode(match[1]), path)
                 if isinstance(parent, Path):
-                    yield path.resolve(), parent
+                    yield real_path(path), parent

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
 
 from attrs import define, field
 
 from cachedsl.checking.catalogue import rule_called
-from cachedsl.checking.selection import wrong_selector
+from cachedsl.checking.selection import ALL, wrong_selector
 from cachedsl.rules.shape.ignores import BAD_IGNORE, UNUSED_IGNORE
 from cachedsl.text.document import parse_document
 from cachedsl.text.finding import CATEGORIES, Edit, Finding, Fix, Rule, Span
 from cachedsl.text.places import BREAK
-from cachedsl.text.scalars import printable
+from cachedsl.text.scalars import printable, shortened
 from cachedsl.text.tree import Comment, Document
 
-_COMMENT = re.compile(r"#[ \t]*cachedsl:[ \t]*(ignore(?:-file)?)\b[ \t]*(?:\[([^\]#]*)\])?")
+_COMMENT = re.compile(r"(?<![^\s#])#[ \t]*cachedsl:[ \t]*(ignore(?:-file)?)\b[ \t]*(?:\[([^\]#]*)\])?")
+_MEANT = re.compile(r"(?<![^\s#])#[ \t]*cachedsl[ \t]*:?[ \t]*([\w-]+)[ \t]*(?:\[[^\]#]*\])?", re.IGNORECASE)
+_WORDS = ("ignore", "ignore-file")
 _NEVER = ("unused-ignore", "bad-ignore")
 
 
@@ -77,7 +80,10 @@ def ignore_findings(document: Document, ignores: list[Ignore], judged: Callable[
         for name in one.names:
             why = wrong_selector(name)
             rule = rule_called(name)
-            if why is not None:
+            if name == ALL:
+                hint = f"name codes, or categories: {', '.join(CATEGORIES)}"
+                yield BAD_IGNORE.finding("a comment cannot ignore `all` rules", span, hint)
+            elif why is not None:
                 yield BAD_IGNORE.finding(printable(why), span)
             elif rule is not None and (rule.stage == "text" or name in _NEVER):
                 yield BAD_IGNORE.finding(f"`{name}` cannot be ignored by a comment", span)
@@ -85,14 +91,35 @@ def ignore_findings(document: Document, ignores: list[Ignore], judged: Callable[
                 fix = Fix(f"Take `{name}` out of the comment", (_without(document, one, name),), safe=True)
                 message = f"`{name}` finds nothing here that the comment could ignore"
                 yield UNUSED_IGNORE.finding(message, span, "take it out", fix=fix)
+    yield from _misspelt(document)
+
+
+def _misspelt(document: Document) -> Iterator[Finding]:
+    """Yield the comments that were meant to turn a rule off, and do not."""
+    for comment in document.comments:
+        read = {match.start() for match in _COMMENT.finditer(comment.text)}
+        for match in _MEANT.finditer(comment.text):
+            word = match[1].lower()
+            near = next(iter(get_close_matches(word, _WORDS, 1, 0.8)), None)
+            has_codes, same = match[0].endswith("]"), word in _WORDS
+            if match.start() in read or near is None or not (same or has_codes or not word.startswith("ignore")):
+                continue
+            start = comment.span.start
+            span = document.span(start + match.start(), start + match.end())
+            said = shortened(match[0], 60)
+            yield BAD_IGNORE.finding(
+                f"`{said}` ignores nothing", span, f"it is written `# cachedsl: {near}[code] reason`"
+            )
 
 
 def add_ignores(document: Document, findings: Iterable[Finding], reason: str) -> tuple[str, list[Finding]]:
     """Return the text with a comment for each finding, and the findings for which there is no place."""
     text, left = document.text, []
     wanted: dict[int, list[str]] = {}
+    # A file with broken YAML cannot be read so surely that a comment would hold, and JSON has no comments.
+    nowhere = document.broken or document.file.endswith(".json")
     for found in findings:
-        if found.span.file != document.file or found.rule.stage == "text" or found.code in _NEVER:
+        if nowhere or found.span.file != document.file or found.rule.stage == "text" or found.code in _NEVER:
             left.append(found)
         elif found.code not in wanted.setdefault(found.span.line, []):
             wanted[found.span.line].append(found.code)
@@ -110,17 +137,16 @@ def _added(text: str, file: str, line: int, codes: list[str], reason: str) -> st
     document = parse_document(text, file)
     for one in ignores_of(document):
         if one.comment.span.line == line and one.line == line and one.match[2] is not None:
-            at = one.comment.span.start + one.match.end(2)
-            codes = [code for code in codes if code not in one.names]
-            return text[:at] + "".join(f", {code}" for code in codes) + text[at:]
+            start, end = (one.comment.span.start + at for at in one.match.span(2))
+            return text[:start] + ", ".join(dict.fromkeys((*one.names, *codes))) + text[end:]
     begin, end = list(document.lines.all())[line - 1]
     comment = f"# cachedsl: ignore[{', '.join(codes)}] {reason}".rstrip()
     line_break = found[0] if (found := BREAK.search(text)) else "\n"
     indent = text[begin:end][: len(text[begin:end]) - len(text[begin:end].lstrip(" "))]
-    for at, added in ((end, f"  {comment}"), (begin, f"{indent}{comment}{line_break}")):
+    for at, added, moved in ((end, f"  {comment}", 0), (begin, f"{indent}{comment}{line_break}", 1)):
         changed = text[:at] + added + text[at:]
         again = parse_document(changed, file)
-        holds = any(set(codes) <= set(one.names) for one in ignores_of(again))
+        holds = any(set(codes) <= set(one.names) and one.line == line + moved for one in ignores_of(again))
         if holds and _plain(again) == _plain(document):
             return changed
     return None

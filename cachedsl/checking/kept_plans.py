@@ -21,6 +21,7 @@ from cachedsl.plan.codec import FORMAT, PlanError, from_json, to_json
 from cachedsl.plan.ir import Plan
 from cachedsl.text.document import read_document
 from cachedsl.text.finding import CachedslError, Finding, PolicyError
+from cachedsl.text.paths import real_path
 from cachedsl.text.tree import Node
 from cachedsl.text.writing import write_whole
 
@@ -99,7 +100,7 @@ def compare_kept(table: PlansTable) -> Iterator[Kept]:
 def _load(table: PlansTable, name: str) -> Policy | CachedslError:
     path = table.root / name
     try:
-        return load_document(read_document(path, shown(path)), path.resolve()) if path.is_file() else load_policy(name)
+        return load_document(read_document(path, shown(path)), real_path(path)) if path.is_file() else load_policy(name)
     except CachedslError as error:
         return error
 

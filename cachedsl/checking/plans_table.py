@@ -19,6 +19,7 @@ from typing import Any
 from attrs import field, frozen
 
 from cachedsl.text.finding import Finding, PolicyError, Rule, Span, in_file_order
+from cachedsl.text.paths import real_path
 from cachedsl.text.scalars import shortened
 
 if sys.version_info >= (3, 11):
@@ -70,7 +71,7 @@ class PlansTable:
     def of(self, policy: Path) -> tuple[PlansEntry, ...]:
         """Return the entries that hold the policy at `policy`."""
         try:
-            inside = policy.resolve().relative_to(self.root.resolve())
+            inside = real_path(policy).relative_to(real_path(self.root))
         except ValueError:
             return ()
         return tuple(one for one in self.entries if inside in set(matches(self.root, one.policy)))

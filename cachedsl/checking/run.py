@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from attrs import evolve, frozen
 
-from cachedsl.checking.baseline import Baseline
+from cachedsl.checking.baseline import Baselines
 from cachedsl.checking.check import Checked, check_source, is_ours, with_folders
 from cachedsl.checking.config import Config, config_of
 from cachedsl.checking.dependents import dependents_of
@@ -21,6 +21,7 @@ from cachedsl.checking.sources import STDIN, Source, list_files, read_sources, s
 from cachedsl.loading import Opener
 from cachedsl.text.document import read_document
 from cachedsl.text.finding import Rule
+from cachedsl.text.paths import real_path
 
 
 class Fault(Exception):
@@ -69,6 +70,7 @@ class Run:
         """
         self.options = options
         self.paths = tuple(paths)
+        self.looked: dict[str, Callable[[Rule], bool]] = {}
         self._found: dict[Path, Config] = {}
         listing = list_files(self.paths)
         if options.stdin_filename is not None and "-" in self.paths:
@@ -94,23 +96,26 @@ class Run:
         """Take `text` for what a source holds from now on."""
         self.sources = tuple(source_of_text(text, one) if one is source else one for one in self.sources)
 
-    def examine(self, sources: Sequence[Source] | None = None, baseline: Baseline | None = None) -> list[Checked]:
+    def examine(self, sources: Sequence[Source] | None = None, known: Baselines | None = None) -> list[Checked]:
         """Check all files, or `sources` in their place, and return what is to be shown.
 
+        What the baselines in `known` list is left out.
+
         Raises:
+            BadBaseline: a baseline cannot be read.
             Fault: a rule or the check itself failed.
         """
         checked = []
         for source in self.sources if sources is None else sources:
             checked.append(self._check(source))
-        shown = [self.shown(one, baseline) for one in with_folders(checked, self._held)]
+        shown = [self.shown(one, known) for one in with_folders(checked, self._held)]
         return [*self._refused, *self._configs(), *shown]
 
     def look(self, source: Source) -> Checked:
         """Check one file by itself, and return what is to be shown."""
         return self.shown(self._check(source), None)
 
-    def shown(self, one: Checked, baseline: Baseline | None) -> Checked:
+    def shown(self, one: Checked, known: Baselines | None) -> Checked:
         """Leave out what is not selected, what a comment ignores, and what is known."""
         source = one.source
         if source is None:
@@ -118,7 +123,7 @@ class Run:
         config = self.config(source.path)
         selection = self.selection(config)
         inner = config.inner(None if source.path is None else _absolute(source.path))
-        held = self._held(None if source.path is None else source.path.resolve())
+        held = self._held(None if source.path is None else real_path(source.path))
 
         def looked_for(rule: Rule) -> bool:
             return selection.has(rule, inner)
@@ -130,11 +135,12 @@ class Run:
 
         found = [finding for finding in one.findings if looked_for(finding.rule)]
         ignores = ignores_of(source.document)
-        if ignores:
-            found = without_ignored(found, source.document, ignores)
-            if not source.document.broken:
-                more = ignore_findings(source.document, ignores, judged)
-                found += [finding for finding in more if looked_for(finding.rule)]
+        found = without_ignored(found, source.document, ignores)
+        if not source.document.broken:
+            more = ignore_findings(source.document, ignores, judged)
+            found += [finding for finding in more if looked_for(finding.rule)]
+        self.looked[source.file] = judged
+        baseline = None if known is None else known.of(config.baseline)
         if baseline is not None:
             found = baseline.without_known(found)
         return evolve(one, findings=found)
@@ -174,7 +180,7 @@ class Run:
 
     def _dependents(self, sources: Sequence[Source]) -> Iterable[Source]:
         named = [source.path for source in sources if source.named and source.path is not None]
-        known = {source.path.resolve() for source in sources if source.path is not None}
+        known = {real_path(source.path) for source in sources if source.path is not None}
         more = [path for path in dependents_of(named) if path not in known] if named else []
         for path in more:
             yield from read_sources(list_files((_shown(path),)), io.BytesIO())

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cachedsl.cli.importing import CannotCall, call_named, told
+from cachedsl.cli.output import write_out
 from cachedsl.cli.tables import print_table, table_of
 from cachedsl.extras import need_or_exit
 from cachedsl.matching.supported import Supported, supported_matrix, supported_pipelines
@@ -28,7 +29,7 @@ def list_(markdown: bool) -> None:
     """List every transformer class that an adapter knows."""
     rows = supported_matrix()
     if markdown:
-        click.echo(_page(rows), nl=False)
+        write_out(_page(rows))
         return
     table = table_of(*_HEAD)
     for row in rows:

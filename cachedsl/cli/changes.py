@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from cachedsl.checking.baseline import Baseline, baseline_text, read_baseline
+from cachedsl.checking.baseline import BadBaseline, Baselines, Known, baseline_text, read_baseline
 from cachedsl.checking.check import Checked
 from cachedsl.checking.fixing import Fixed, difference, fix_source
 from cachedsl.checking.ignores import add_ignores
@@ -17,22 +18,42 @@ from cachedsl.cli.output import emit, say
 from cachedsl.text.writing import write_whole
 
 
-def known_findings(file: str | None) -> Baseline | None:
-    """Read the baseline, where there is one."""
-    return None if file is None else read_baseline(Path(file))
+def known_findings(run: Run, named: str | None) -> Baselines:
+    """Read the baselines, so that none turns out to be wrong after something was changed. Raises `BadBaseline`."""
+    known = Baselines(named)
+    known.of(run.config().baseline)
+    for source in run.sources:
+        known.of(run.config(source.path).baseline)
+    return known
 
 
-def write_known(run: Run, file: str | None) -> None:
-    """Write all findings to the baseline."""
-    if file is None:
+def write_known(run: Run, named: str | None) -> None:
+    """Write all findings to the baselines; what they list of files and rules that are not looked at stays."""
+    checked = run.examine()
+    wanted = {named or run.config(one.source.path).baseline for one in checked if one.source is not None}
+    files = sorted({named or run.config().baseline, *wanted} - {None}, key=str)
+    if not files:
         raise click.UsageError("--write-baseline: say where to, with --baseline FILE")
-    findings = [found for one in run.examine() for found in one.findings]
-    kept = [found for found in findings if found.rule.stage != "text"]
-    write_whole(file, baseline_text(kept, Path(file)))
-    say(f"{_count(len(kept), 'finding')} written to {file}")
-    if len(kept) < len(findings):
-        left = _count(len(findings) - len(kept), "file that cannot be read", "findings of files that cannot be read")
-        say(f"left out: {left}; no baseline hides them", err=True)
+    left = sum(len(one.findings) for one in checked)
+    for file in filter(None, files):
+        mine = [one for one in checked if one.source and (named or run.config(one.source.path).baseline) == file]
+        kept = [found for one in mine for found in one.findings if found.rule.stage != "text"]
+        path = Path(file)
+        write_whole(path, baseline_text(kept, path, _unseen(path, run)))
+        say(f"{_count(len(kept), 'finding')} written to {file}")
+        left -= len(kept)
+    unread = sum(found.rule.stage == "text" for one in checked for found in one.findings)
+    words = [_count(unread, "file that cannot be read", "findings of files that cannot be read")] * (unread > 0)
+    words += [f"{_count(left - unread, 'finding')} of pyproject.toml"] * (left > unread)
+    if words:
+        say(f"left out: {' and '.join(words)}; no baseline hides them", err=True)
+
+
+def _unseen(path: Path, run: Run) -> Counter[Known]:
+    try:
+        return read_baseline(path).unseen(run.looked)
+    except BadBaseline:
+        return Counter()  # it is written anew
 
 
 def apply_all(run: Run, unsafe: bool) -> dict[str, int]:
@@ -60,12 +81,12 @@ def show_changes(run: Run, unsafe: bool) -> bool:
     return changed
 
 
-def add_comments(run: Run, reason: str, known: Baseline | None) -> None:
+def add_comments(run: Run, reason: str, known: Baselines) -> None:
     """Write a comment to each finding that ignores it."""
     if any(sign in reason for sign in "\r\n") or not reason.isprintable():
         raise click.UsageError("--add-ignore: the reason is one line")
     added, left = 0, 0
-    for one in run.examine(baseline=known):
+    for one in run.examine(known=known):
         source = one.source
         if source is None or not one.findings or not _is_file(run, source) or source.path is None:
             left += len(one.findings)

@@ -21,10 +21,9 @@ from cachedsl.checking.statistics import statistics
 from cachedsl.checking.summary import passed_over, summary
 from cachedsl.cli import completing
 from cachedsl.cli.changes import add_comments, apply_all, known_findings, show_changes, write_known
-from cachedsl.cli.output import emit
+from cachedsl.cli.output import emit, write_out
 from cachedsl.cli.stdin import standard_input
 from cachedsl.matching.errors import UnsupportedModel
-from cachedsl.text.writing import write_whole
 
 MAX_STEPS = 10_000
 
@@ -124,14 +123,13 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
     Exit status: 0 fine, even with warnings; 1 errors found, or changes under --diff; 2 wrong use; 3 a fault of
     cachedsl itself.
     """
+    _refuse_together(given)
     run = Run(paths, standard_input(), _asked(given))
-    config = run.config()
-    form = format_called(given["output_format"] or config.output_format or _usual(given["output_file"]))
-    baseline = given["baseline"] or config.baseline
+    form = format_called(given["output_format"] or run.config().output_format or _usual(given["output_file"]))
     if given["write_baseline"]:
-        write_known(run, baseline)
+        write_known(run, given["baseline"])
         return
-    known = known_findings(baseline)
+    known = known_findings(run, given["baseline"])
     if given["diff"]:
         raise SystemExit(int(show_changes(run, given["unsafe_fixes"]) and not given["exit_zero"]))
     if given["add_ignore"] is not None:
@@ -139,7 +137,7 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
         return
     fixing = given["fix"] or given["unsafe_fixes"]
     fixed = apply_all(run, given["unsafe_fixes"]) if fixing else {}
-    checked = run.examine(baseline=known)
+    checked = run.examine(known=known)
     if given["skip_others"]:
         checked = [one for one in checked if one.kind != "stranger" or one.findings]
     else:
@@ -147,15 +145,34 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
     report = Report(checked, all_rules(), _colours(given["color"], given["output_file"]), fixed)
     lines = list(statistics(report, form.name) if given["as_statistics"] else form.render(report))
     if form.for_people:
-        gone = 0 if known is None else known.gone
+        gone = known.gone(run.looked)
         lines += map(clamped, summary(checked, sum(fixed.values()), gone, offers=form.shows_fixes))
     if given["output_file"]:
-        write_whole(given["output_file"], "".join(f"{line}\n" for line in lines))
+        write_out("".join(f"{line}\n" for line in lines), given["output_file"])
     else:
         emit(lines, err=fixing and "-" in paths, for_people=form.for_people)
-    failing = SEVERITIES[: SEVERITIES.index(given["fail_on"] or config.fail_on) + 1]
-    if not given["exit_zero"] and any(found.severity in failing for found in report.findings()):
+    if not given["exit_zero"] and any(_fails(run, one, given["fail_on"]) for one in checked):
         raise SystemExit(1)
+
+
+def _fails(run: Run, one: Checked, wanted: str | None) -> bool:
+    """Tell whether a file holds a finding that fails, by the option, else by the file's own configuration."""
+    path = None if one.source is None else one.source.path
+    failing = SEVERITIES[: SEVERITIES.index(wanted or run.config(path).fail_on) + 1]
+    return any(found.severity in failing for found in one.findings)
+
+
+def _refuse_together(given: dict[str, Any]) -> None:
+    """Refuse options of which one would be passed over in silence."""
+    fixing = "--unsafe-fixes" if given["unsafe_fixes"] else "--fix" if given["fix"] else None
+    tasks = ["--write-baseline"] * given["write_baseline"] + ["--add-ignore"] * (given["add_ignore"] is not None)
+    tasks += ["--diff"] * given["diff"]
+    tasks += [fixing] if fixing and tasks != ["--diff"] else []
+    silent = bool(tasks) and tasks != [fixing]
+    tasks += ["--output-file"] * (silent and given["output_file"] is not None)
+    tasks += ["--statistics"] * (silent and given["as_statistics"])
+    if len(tasks) > 1:
+        raise click.UsageError(f"{tasks[0]} and {tasks[1]} do not go together: call once for each")
 
 
 def _asked(given: dict[str, Any]) -> Options:

@@ -23,6 +23,7 @@ from cachedsl.matching.errors import UnsupportedModel
 from cachedsl.matching.reading import shape_called
 from cachedsl.rules.shape.names import NOT_FOUND
 from cachedsl.text.finding import CachedslError, PolicyError
+from cachedsl.text.paths import real_path
 from cachedsl.text.scalars import printable
 
 Side = Mapping[str, Held]
@@ -158,7 +159,7 @@ def _targets(models: tuple[str, ...], steps: tuple[int, ...]) -> Callable[[Held]
     def of_table(held: Held) -> list[Target]:
         if held.path is None or (named and steps):
             return []
-        folder = held.path.resolve().parent
+        folder = real_path(held.path).parent
         if folder not in tables:
             tables[folder] = nearest_table(folder)
         table = tables[folder]

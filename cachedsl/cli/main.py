@@ -9,8 +9,11 @@ from typing import Any
 import click
 
 from cachedsl import __version__
-from cachedsl.cli.output import fault, say, stop
+from cachedsl.cli.output import fault, say, stop, system_said
 from cachedsl.text.finding import CachedslError
+
+INTERRUPTED = 130
+"""What shells say of a program that Ctrl-C ended; 1 would say that something was found."""
 
 COMMANDS = {
     "adapters": "cachedsl.cli.adapters",
@@ -56,8 +59,11 @@ class LazyGroup(click.Group):
         except OSError as error:
             if error.errno == EPIPE:
                 raise  # whoever read the output has seen enough
-            say(str(error), err=True)
+            say(system_said(error), err=True)
             raise SystemExit(2) from error
+        except KeyboardInterrupt as error:
+            say("stopped", err=True)
+            raise SystemExit(INTERRUPTED) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:

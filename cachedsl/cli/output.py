@@ -31,7 +31,15 @@ def emit(lines: Iterable[str], *, err: bool = False, for_people: bool = True) ->
     stream = sys.stderr if err else sys.stdout
     encoding = (for_people and getattr(stream, "encoding", None)) or "utf-8"
     for line in lines:
-        click.echo(f"{line}\n".encode(encoding, "backslashreplace"), nl=False, err=err)
+        _put(f"{line}\n".encode(encoding, "backslashreplace"), err)
+
+
+def _put(data: bytes, err: bool = False) -> None:
+    """Write bytes to the output. Raises an `OSError` that names it."""
+    try:
+        click.echo(data, nl=False, err=err)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard error" if err else "standard output") from error
 
 
 def fault(error: Exception) -> SystemExit:
@@ -64,12 +72,25 @@ def stop(error: CachedslError) -> SystemExit:
     return SystemExit(1 if hasattr(error, "findings") else 2)
 
 
-def write_out(text: str, file: str | None) -> None:
-    """Print a result, or write it to a file, whole or not at all; what a file cannot be is wrong use."""
+def system_said(error: OSError) -> str:
+    """Return why the system refused, and what, on one line."""
+    reason = (error.strerror or str(error)).lower()
+    return f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason
+
+
+def write_out(text: str, file: str | None = None) -> None:
+    """Print a result, or write it to a file, whole or not at all; what a file cannot be is wrong use.
+
+    A terminal gets what it can show. A file or another program that the output is led to gets UTF-8.
+    """
+    whole = text.encode("utf-8", "backslashreplace")
     if file is None or file == "-":
-        click.echo(text, nl=False)
+        if sys.stdout is not None and sys.stdout.isatty():
+            whole = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+        _put(whole)
         return
     try:
-        write_whole(file, text)
+        write_whole(file, whole.decode("utf-8"))
     except OSError as error:
-        raise click.UsageError(f"{file} cannot be written: {(error.strerror or str(error)).lower()}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise click.UsageError(f"{printable(file)} cannot be written: {reason}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cachedsl.cli.output import write_out
 from cachedsl.cli.tables import print_table, table_of
 
 
@@ -14,7 +15,7 @@ def policies(markdown: bool) -> None:
     from cachedsl.report.policies import catalogue, megabytes, to_markdown
 
     if markdown:
-        click.echo(to_markdown(), nl=False)
+        write_out(to_markdown())
         return
     table = table_of("policy", "what it is", "memory")
     for entry in catalogue():

@@ -10,6 +10,7 @@ import click
 from cachedsl.checking.catalogue import all_rules, nearest_code, rule_called
 from cachedsl.checking.pages import rule_text, rules_page
 from cachedsl.cli import completing
+from cachedsl.cli.output import write_out
 from cachedsl.cli.tables import print_table, table_of
 
 
@@ -19,10 +20,10 @@ from cachedsl.cli.tables import print_table, table_of
 def rules(as_json: bool, markdown: bool) -> None:
     """List every rule of `cachedsl check`."""
     if as_json:
-        click.echo(json.dumps([{**attrs.asdict(rule), "url": rule.url} for rule in all_rules()], indent=2))
+        write_out(json.dumps([{**attrs.asdict(rule), "url": rule.url} for rule in all_rules()], indent=2) + "\n")
         return
     if markdown:
-        click.echo(rules_page(all_rules()), nl=False)
+        write_out(rules_page(all_rules()))
         return
     table = table_of("code", "category", "stage", "severity", "what is wrong")
     for rule in all_rules():
@@ -40,6 +41,5 @@ def rule(code: str) -> None:
         guess = f"did you mean `{near}`? " if near else ""
         raise click.UsageError(f"there is no rule `{code}`; {guess}`cachedsl rules` lists them")
     head, *parts = rule_text(found).split("\n\n")
-    click.echo(
-        "\n\n".join([head, *(click.wrap_text(part, width=100) if part == found.why else part for part in parts)])
-    )
+    text = "\n\n".join([head, *(click.wrap_text(part, width=100) if part == found.why else part for part in parts)])
+    write_out(f"{text}\n")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cachedsl.cli.output import write_out
 from cachedsl.language.keys import policy_schema
 from cachedsl.language.schemas import DIALECTS
 from cachedsl.matching.schema import adapter_schema
@@ -27,7 +28,7 @@ def schema(name: str, dialect: str) -> None:
     dialects accept and refuse the same; draft-07 is known to more editors.
     """
     made = MADE[name]() if name in MADE else _published(name)
-    click.echo(json.dumps(DIALECTS[dialect](made), indent=2, ensure_ascii=False))
+    write_out(json.dumps(DIALECTS[dialect](made), indent=2, ensure_ascii=False) + "\n")
 
 
 def _published(name: str) -> dict[str, Any]:

@@ -99,7 +99,7 @@ class Origin:
     tree: Mapping[str, Any] = field(factory=dict)
 
     def span(self, *path: str) -> Span:
-        """Return the place of `path`, else of the nearest enclosing key, else the head of the file."""
+        """Return the place of `path`, else of the nearest enclosing key, else of the file's first key."""
         for length in range(len(path), 0, -1):
             for root in self.roots:
                 node: Node | None = root
@@ -107,7 +107,10 @@ class Origin:
                     node = None if node is None else node.mapping.get(step)
                 if node is not None:
                     return node.span
-        return Span(self.file)
+        if not self.roots:
+            return Span(self.file)
+        head = self.roots[0].span
+        return Span(self.file, head.line, head.column, start=head.start)
 
 
 EXTENDS = Key(Text("a bundled policy's name or a relative path", least=1), "One parent; see below.", shown="none")

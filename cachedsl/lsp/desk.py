@@ -22,6 +22,7 @@ from cachedsl.matching.adapter import Adapter
 from cachedsl.plan.ir import Plan
 from cachedsl.text.document import parse_document, read_document
 from cachedsl.text.finding import CachedslError, Finding, Span
+from cachedsl.text.paths import real_path
 from cachedsl.text.tree import Document
 
 STEPS = 28
@@ -110,7 +111,7 @@ class Desk:
         held: Sequence[Held] = ()
         if path is not None or self.setting.held() is not None:
             config = run.config(path)
-            held = self.setting.held() or config.held(None if path is None else path.resolve())
+            held = self.setting.held() or config.held(None if path is None else real_path(path))
         seen = checked.policy
         findings = tuple(_here(checked, source.document))
         policy = None if seen is None else seen.policy
@@ -120,7 +121,7 @@ class Desk:
 
     def children(self, path: Path) -> list[Path]:
         """Return the open texts that extend the file at `path`, themselves or over others."""
-        target, found = path.resolve(), []
+        target, found = real_path(path), []
         for other, text in self.texts.items():
             if other != path and target in self.look(text, other).parents:
                 found.append(other)

@@ -5,9 +5,11 @@ Values and keys behind an anchor change for each of its aliases.
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect_left
 
+from cachedsl.text.document import parse_document
 from cachedsl.text.finding import Edit, Span
 from cachedsl.text.places import BLANKS, BREAK, before
 from cachedsl.text.scalars import quoted, written
@@ -27,6 +29,7 @@ def replace_value(document: Document, node: Node, text: str) -> tuple[Edit, ...]
     `written` makes such a text from a value.
     """
     _check_line(text)
+    text = _fit(document, text)
     start, end = node.span.start, node.span.end
     _check_anchors(document, start, end)
     whole = document.text
@@ -82,6 +85,7 @@ def insert_entry(document: Document, mapping: Node, key: str, value: str, after:
     Raises `CannotEdit`.
     """
     _check_line(value)
+    value = _fit(document, value)
     if key in mapping.mapping:
         raise CannotEdit(f"the mapping has a key `{key}` already")
     first = next(iter(mapping.keys), None)
@@ -90,7 +94,7 @@ def insert_entry(document: Document, mapping: Node, key: str, value: str, after:
         if mapping.bracket is None or mapping.span.end - mapping.bracket != len("{}"):
             raise CannotEdit("no key of the mapping shows where another would stand")
         at = mapping.bracket + 1
-        return (Edit(at, at, f"{written(key)}: {value}"),)
+        return (Edit(at, at, f"{quoted(key) if document.is_json else written(key)}: {value}"),)
     entry = f"{_key_text(document, key, mapping.keys[first])}: {value}"
     in_brackets = mapping.bracket is not None
     indent = "\n" + " " * (mapping.keys[first].column - 1)
@@ -159,7 +163,7 @@ def _key_span(mapping: Node, key: str | None) -> Span:
 
 def _key_text(document: Document, key: str, like: Span) -> str:
     """Write a key, in double quotes where the key at `like` is."""
-    text = quoted(key) if document.text[like.start] == '"' else written(key)
+    text = quoted(key) if document.is_json or document.text[like.start] == '"' else written(key)
     if len(text) > _LONGEST_KEY:
         raise CannotEdit("the key is too long for YAML")
     return text
@@ -168,6 +172,19 @@ def _key_text(document: Document, key: str, like: Span) -> str:
 def _check_line(text: str) -> None:
     if not text or BREAK.search(text):
         raise CannotEdit("a value is written on one line")
+
+
+def _fit(document: Document, text: str) -> str:
+    """Return YAML on one line as the document has it: a JSON file stays one."""
+    if not document.is_json:
+        return text
+    meant = parse_document(f"value: {text}", document.file)
+    if meant.root is None or meant.broken:
+        raise CannotEdit("the value is not one of YAML")
+    try:
+        return json.dumps(meant.root.mapping["value"].plain(), ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise CannotEdit("JSON has no such value") from error
 
 
 def _check_anchors(document: Document, start: int, end: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -86,6 +87,17 @@ class Document:
     def comment_offsets(self) -> list[tuple[int, int]]:
         """Return where comments begin and end, in order."""
         return [(comment.span.start, comment.span.end) for comment in self.comments]
+
+    @cached_property
+    def is_json(self) -> bool:
+        """Tell whether the text is JSON, or in a file that must be: whatever is written into it has to stay so."""
+        if self.file.endswith(".json"):
+            return True
+        try:
+            json.loads(self.text)
+        except (ValueError, RecursionError):
+            return False
+        return True
 
     def span(self, start: int, end: int | None = None) -> Span:
         """Return the span from offset `start` up to `end`; without `end`, a place between two characters."""

@@ -6,18 +6,26 @@ import contextlib
 import os
 import stat
 import tempfile
+from errno import EACCES
 from pathlib import Path
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` to the file at `path`: what was there stays until all of the new text is on the disk.
 
-    The folder must be there. A link's target is replaced, not the link; a file's permissions stay. What is no file,
-    such as a pipe or a terminal, is written to as it is.
+    The folder must be there. A link's target is replaced, not the link; a file's permissions stay, and one that nobody
+    may write to is left alone. What is no file, such as a pipe or a terminal, is written to as it is.
 
     Raises:
-        OSError: the system refused; the file is then as it was before.
+        OSError: the system refused, and it names `path`; the file is then as it was before.
     """
+    try:
+        _write(path, text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
+
+
+def _write(path: str | os.PathLike[str], text: str) -> None:
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -26,6 +34,8 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
         with open(path, "w", encoding="utf-8", newline="") as stream:
             stream.write(text)
         return
+    if mode is not None and not mode & 0o222:
+        raise PermissionError(EACCES, "it is read-only", path)
     target = Path(os.path.realpath(path))
     handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:

@@ -322,3 +322,69 @@ def test_the_tables_of_the_page_are_what_is_read(folder: Path) -> None:
         options - told - {"--help", "--color", "--output-file", "--no-dependents", "--dependents", "--steps", "--model"}
         == set()
     )
+
+
+def test_a_baseline_keeps_what_a_call_does_not_look_at(folder: Path) -> None:
+    check(".", "--baseline", "base.json", "--write-baseline")
+    whole = (folder / "base.json").read_text()
+    assert "gone" not in check("fast.yaml", "--baseline", "base.json").stdout, "the other file was not looked at"
+    assert "gone" not in check(".", "--select", "correctness", "--baseline", "base.json").stdout
+    for arguments in (["fast.yaml"], [".", "--select", "correctness"]):
+        assert check(*arguments, "--baseline", "base.json", "--write-baseline").exit_code == 0
+        assert (folder / "base.json").read_text() == whole
+    (folder / "wrong.yaml").rename(folder / "other.yaml")
+    assert "2 findings of the baseline gone" in check(".", "--baseline", "base.json").stdout
+    check("other.yaml", "--baseline", "base.json", "--write-baseline")
+    assert "wrong.yaml" not in (folder / "base.json").read_text(), "a file that is not there any more goes"
+    assert codes(".", "--baseline", "base.json") == []
+
+
+@pytest.mark.parametrize(
+    "count", ["-3", "0", "1.5", "true", "null", '"1"', "1e400"]
+)  # fmt: skip
+def test_a_count_of_a_baseline_is_a_whole_number(folder: Path, count: str) -> None:
+    text = '{"format": "cachedsl.baseline", "version": 1, "findings": {"a.yaml": {"file-name": {"m": COUNT}}}}'
+    text = text.replace("COUNT", count)
+    (folder / "base.json").write_text(text)
+    result = check(".", "--baseline", "base.json")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("base.json: `findings` is not file → rule → message → count")
+
+
+def test_a_baseline_of_many_brackets_is_refused(folder: Path) -> None:
+    (folder / "base.json").write_text("[" * 200_000)
+    result = check(".", "--baseline", "base.json")
+    assert (result.exit_code, "is not JSON" in result.stderr) == (2, True)
+    assert check(".", "--baseline", "base.json", "--write-baseline").exit_code == 0
+    assert codes(".", "--baseline", "base.json") == []
+
+
+def test_the_configuration_of_a_file_holds_wherever_the_call_is_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "wrong.yaml").unlink()
+    (folder / "pyproject.toml").write_text('[tool.cachedsl]\nfail-on = "warning"\nbaseline = "base.json"\n')
+    (folder / "base.json").write_text('{"format": "cachedsl.baseline", "version": 1, "findings": {}}')
+    monkeypatch.chdir(folder.parent)
+    assert check(folder.name).exit_code == 1, "fail-on holds"
+    assert check(folder.name, "--fail-on", "error").exit_code == 0
+    assert check(folder.name, "--write-baseline").stdout.startswith("1 finding written to ")
+    assert check(folder.name).exit_code == 0, "the baseline holds"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--write-baseline", "--baseline", "b.json", "--fix"],
+        ["--add-ignore", "later", "--diff"],
+        ["--add-ignore", "later", "--unsafe-fixes"],
+        ["--diff", "-o", "out.txt"],
+        ["--add-ignore", "later", "--statistics"],
+    ],
+)
+def test_options_of_which_one_would_do_nothing_are_refused(folder: Path, options: list[str]) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    result = check(".", *options)
+    assert result.exit_code == 2
+    assert "do not go together" in result.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before

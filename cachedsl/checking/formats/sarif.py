@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
@@ -86,7 +87,8 @@ def _physical(span: Span) -> dict[str, Any]:
 
 def _artifact(file: str) -> dict[str, str]:
     path = workspace_path(file)
-    return {"uri": f"file://{quote(path)}" if path.startswith("/") else quote(path)}
+    uri = quote(os.fsencode(path))  # a name need not be UTF-8
+    return {"uri": f"file://{uri}" if path.startswith("/") else uri}
 
 
 def _region(span: Span) -> dict[str, int]:

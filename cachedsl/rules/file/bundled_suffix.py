@@ -5,6 +5,7 @@ from __future__ import annotations
 from cachedsl.rules.base import Check, Findings, PolicyFile, offer
 from cachedsl.text.entries import replace_value
 from cachedsl.text.finding import Rule
+from cachedsl.text.paths import real_path
 from cachedsl.text.scalars import written
 
 RULE = Rule(
@@ -26,7 +27,7 @@ def check(context: PolicyFile) -> Findings:
     name = "" if node is None else node.value
     if node is None or not isinstance(name, str) or not name.endswith(SUFFIXES) or not context.parents:
         return
-    beside = context.path is not None and context.parents[0] == (context.path.parent / name).resolve()
+    beside = context.path is not None and context.parents[0] == real_path(context.path.parent / name)
     if beside or "/" in name:
         return
     stem = name.rpartition(".")[0]
