@@ -29,7 +29,7 @@ from attrs import evolve, field, frozen
 from cachedsl.checking.formats import NAMES
 from cachedsl.checking.lints import Held
 from cachedsl.checking.models import held_on
-from cachedsl.checking.plans_table import PlansTable, matches, nearest_pyproject, read_table
+from cachedsl.checking.plans_table import PlansTable, matches, means, nearest_pyproject, read_table
 from cachedsl.checking.selection import Selection, wrong_selector
 from cachedsl.language.refusals import nearest
 from cachedsl.rules.shape.config import BAD_CONFIG
@@ -76,9 +76,13 @@ class Config:
         return path.relative_to(self.root)
 
     def held(self, path: Path | None) -> Sequence[Held]:
-        """Return on which models and step counts the `plans` table holds the policy at `path`."""
+        """Return on which models and step counts the `plans` table holds the policy at `path`, there already or not."""
         inner = self.inner(path)
-        return () if inner is None else _table_of(self).get(inner, ())
+        if path is None or inner is None:
+            return ()
+        if path.exists():
+            return _table_of(self).get(inner, ())
+        return tuple(one for pattern, held in _entries_of(self) if means(pattern, inner) for one in held)
 
 
 def config_of(folder: Path) -> Config:
@@ -210,16 +214,20 @@ def _paths(root: Path, models: Sequence[str]) -> list[str]:
 def _table_of(config: Config) -> dict[Path, tuple[Held, ...]]:
     """Return what is held by path; an entry with a model that is not known holds nothing, which is told once."""
     table: dict[Path, tuple[Held, ...]] = {}
-    if config.plans is None:
-        return table
-    for entry in config.plans.entries:
-        try:
-            held = held_on(_paths(config.plans.root, entry.models), entry.steps)
-        except CachedslError:
-            continue
-        for path in matches(config.plans.root, entry.policy):
+    for pattern, held in _entries_of(config):
+        for path in matches(config.root or Path(), pattern):
             table[path] = (*table.get(path, ()), *held)
     return table
+
+
+def _entries_of(config: Config) -> Iterator[tuple[str, Sequence[Held]]]:
+    if config.plans is None:
+        return
+    for entry in config.plans.entries:
+        try:
+            yield entry.policy, held_on(_paths(config.plans.root, entry.models), entry.steps)
+        except CachedslError:
+            continue
 
 
 KEYS = (

@@ -1,4 +1,4 @@
-"""Tell by what a file holds which of the formats it is, or that it is another tool's."""
+"""Tell by what a file holds, else by its name, which of the formats it is, or that it is another tool's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 from cachedsl.checking.sources import Source
 from cachedsl.language.part import declared_keys
 from cachedsl.language.policy import Policy
+from cachedsl.language.schemas import ENDINGS
 from cachedsl.plan.codec import FORMAT
 from cachedsl.text.tree import Node
 
@@ -38,7 +39,15 @@ def classify(source: Source) -> FileKind:
     names = set() if root is None else set(root.mapping)
     if not whole:
         names |= {found[2] for found in _KEY.finditer(source.text)}
-    return _by_keys(names - {"$schema"}, source.text)
+    held = _by_keys(names - {"$schema"}, source.text)
+    return _by_name(source.file) if held == "stranger" else held
+
+
+def _by_name(file: str) -> FileKind:
+    """Return what a name says that is ours alone; `policies/fast.yaml` may be anybody's."""
+    if file.endswith(ENDINGS["policy"]):
+        return "policy"
+    return "adapter" if file.endswith(ENDINGS["adapter"]) else "stranger"
 
 
 def _by_keys(names: set[str], text: str) -> FileKind:

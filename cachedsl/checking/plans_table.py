@@ -13,7 +13,8 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
 from typing import Any
 
 from attrs import field, frozen
@@ -87,6 +88,21 @@ def matches(root: Path, pattern: str) -> Iterator[Path]:
         inside = found.relative_to(root)
         if found.is_file() and not any(part.startswith(".") for part in inside.parts):
             yield inside
+
+
+def means(pattern: str, path: PurePath) -> bool:
+    """Tell whether a pattern of the table would mean a file at `path`, relative to the same folder, were it there."""
+    if any(part.startswith(".") for part in path.parts):
+        return not any(sign in pattern for sign in "*?[") and PurePath(pattern) == path
+    return _means(PurePath(pattern).parts, path.parts)
+
+
+def _means(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_means(pattern[1:], path[at:]) for at in range(len(path)))
+    return bool(path) and fnmatchcase(path[0], pattern[0]) and _means(pattern[1:], path[1:])
 
 
 def nearest_pyproject(start: Path) -> Path | None:

@@ -10,7 +10,12 @@ from cachedsl.language.kinds import Schema
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 HOME = "https://cachedsl.dev/schemas/"
 SUFFIX = ".cachedsl"
-"""Before `.yaml`, it tells an editor what a file is."""
+"""Before `.yaml`, it tells editors and people what a file is."""
+ENDINGS = {
+    "policy": (f"{SUFFIX}.yaml", f"{SUFFIX}.yml"),
+    "adapter": (f"{SUFFIX}-adapter.yaml", f"{SUFFIX}-adapter.yml"),
+}
+"""Of the names of files that are ours, whatever they hold."""
 
 
 def identity(name: str, folder: str = "") -> str:
@@ -51,23 +56,18 @@ def catalogue() -> Schema:
 
     The names are ours alone: `policies/*.yaml` may be anybody's.
     """
-    entries = [
-        (
-            "cachedsl adapter",
-            "Where a diffusion transformer keeps its blocks, for cachedsl",
-            "adapter",
-            f"{SUFFIX}-adapter",
-        ),
-        ("cachedsl policy", "When a diffusion transformer's blocks are run or reused, for cachedsl", "policy", SUFFIX),
-    ]
+    said = {
+        "adapter": "Where a diffusion transformer keeps its blocks, for cachedsl",
+        "policy": "When a diffusion transformer's blocks are run or reused, for cachedsl",
+    }
     schemas = [
         {
-            "name": name,
+            "name": f"cachedsl {kind}",
             "description": words,
-            "fileMatch": [f"*{ending}.yaml", f"*{ending}.yml"],
+            "fileMatch": [f"*{ending}" for ending in ENDINGS[kind]],
             "url": identity(kind, "draft-07/"),
         }
-        for name, words, kind, ending in entries
+        for kind, words in said.items()
     ]
     return {"$schema": "https://json.schemastore.org/schema-catalog.json", "version": 1, "schemas": schemas}
 

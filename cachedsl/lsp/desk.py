@@ -89,21 +89,23 @@ class Desk:
 
     texts: dict[Path, str] = field(factory=dict)
     setting: Setting = Setting()
-    _ours: set[Path | None] = field(factory=set)
+    _ours: set[Path | str] = field(factory=set)
 
-    def forget(self, path: Path) -> None:
-        """Drop a text that is open no more."""
-        self.texts.pop(path, None)
-        self._ours.discard(path)
+    def forget(self, path: Path | None, name: str) -> None:
+        """Drop a text that is open no more, as `look` was given it."""
+        self._ours.discard(path or name)
+        if path is not None:
+            self.texts.pop(path, None)
 
-    def look(self, text: str, path: Path | None) -> Looked:
-        """Check a text that lies, or would lie, at `path`; None for one that has no name yet."""
+    def look(self, text: str, path: Path | None, called: str = "") -> Looked:
+        """Check a text that lies, or would lie, at `path`; None for one that has no file yet, and is only `called`."""
+        key = path or called
         name = None if path is None else str(path)
         typed = text.encode("utf-8", "surrogatepass")
         run = self._run(typed, name)
         if classify(source_of(typed)) != "stranger":
-            self._ours |= {path} - {None}
-        elif path not in self._ours and text.strip() and not (path is not None and run.config(path).held(path)):
+            self._ours |= {key} - {""}
+        elif key not in self._ours and text.strip() and not (path is not None and run.config(path).held(path)):
             return Looked(parse_document(text, name or "<stdin>"), "stranger")
         checked = next(one for one in run.examine() if one.source is not None)
         source = checked.source

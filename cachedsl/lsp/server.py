@@ -90,8 +90,8 @@ class Service:
             return
         if tab.due is not None:
             tab.due.cancel()
+        self.desk.forget(tab.path, uri)
         if tab.path is not None:
-            self.desk.forget(tab.path)
             self._check_children(tab.path)
         self.server.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri, []))
 
@@ -105,7 +105,7 @@ class Service:
         tab = self.tabs.get(uri)
         if tab is None:
             return None
-        return tab, self.desk.look(tab.text, tab.path), self._positions(tab)
+        return tab, self.desk.look(tab.text, tab.path, tab.uri), self._positions(tab)
 
     def _positions(self, tab: _Tab) -> Positions:
         return Positions(tab.text, self.server.workspace.position_encoding or lsp.PositionEncodingKind.Utf16)
@@ -129,7 +129,7 @@ class Service:
 
     def _publish(self, tab: _Tab) -> None:
         try:
-            found = self.desk.look(tab.text, tab.path).findings
+            found = self.desk.look(tab.text, tab.path, tab.uri).findings
         except Exception:
             log.exception("cachedsl failed to check %s", tab.uri)
             return

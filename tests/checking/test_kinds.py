@@ -105,3 +105,23 @@ def test_strangers(text: str) -> None:
 )
 def test_a_broken_file_is_what_it_still_shows(text: str | bytes, expected: str) -> None:
     assert kind(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("fast.cachedsl.yaml", "policy"),
+        ("policies/fast.cachedsl.yml", "policy"),
+        ("mine.cachedsl-adapter.yaml", "adapter"),
+        ("cachedsl.yaml", "stranger"),
+        ("policies/fast.yaml", "stranger"),
+    ],
+)
+@pytest.mark.parametrize("text", ["warmpu: 4\n", "on: push\n", ""])
+def test_a_name_that_is_ours_alone_tells_where_the_keys_do_not(file: str, expected: str, text: str) -> None:
+    assert classify(source_of(text.encode(), file)) == expected
+
+
+def test_what_a_file_holds_goes_before_its_name() -> None:
+    text = b"family: mine\ntransformers: {}\n"
+    assert classify(source_of(text, "mine.cachedsl.yaml")) == "adapter"

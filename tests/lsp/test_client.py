@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -28,6 +30,7 @@ class Editor:
         self.client = LanguageClient("test", "1")
         self.shown: dict[str, lsp.PublishDiagnosticsParams] = {}
         self.messages: list[str] = []
+        self.result: lsp.InitializeResult | None = None
         self._news = asyncio.Event()
 
         @self.client.feature(lsp.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
@@ -40,12 +43,25 @@ class Editor:
             self.messages.append(params.message)
             self._news.set()
 
-    async def start(self, options: Any = None, encodings: list[Any] | None = None) -> lsp.InitializeResult:
+        self.watched: list[str] = []
+
+        @self.client.feature(lsp.CLIENT_REGISTER_CAPABILITY)
+        def registered(params: lsp.RegistrationParams) -> None:
+            for one in params.registrations:
+                assert one.method == lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES
+                self.watched += [watcher["globPattern"] for watcher in one.register_options["watchers"]]
+            self._news.set()
+
+    async def start(
+        self, options: Any = None, encodings: list[Any] | None = None, watches: bool = False
+    ) -> lsp.InitializeResult:
         await self.client.start_io(sys.executable, "-m", "cachedsl", "lsp", cwd=self.folder)
         general = None if encodings is None else lsp.GeneralClientCapabilities(position_encodings=encodings)
+        files = lsp.DidChangeWatchedFilesClientCapabilities(dynamic_registration=watches)
+        workspace = lsp.WorkspaceClientCapabilities(did_change_watched_files=files)
         result = await self.client.initialize_async(
             lsp.InitializeParams(
-                capabilities=lsp.ClientCapabilities(general=general),
+                capabilities=lsp.ClientCapabilities(general=general, workspace=workspace),
                 root_uri=self.folder.as_uri(),
                 initialization_options=options,
             )
@@ -54,7 +70,7 @@ class Editor:
         return result
 
     def uri(self, name: str) -> str:
-        return (self.folder / name).as_uri()
+        return name if name.startswith("untitled:") else (self.folder / name).as_uri()
 
     def open(self, name: str, text: str) -> None:
         document = lsp.TextDocumentItem(self.uri(name), "yaml", 1, text)
@@ -67,6 +83,22 @@ class Editor:
                 [lsp.TextDocumentContentChangeWholeDocument(text)],
             )
         )
+
+    def write(self, name: str, text: str | None) -> None:
+        """Write a file, or remove it, and tell the server as an editor does that watches files."""
+        kind = lsp.FileChangeType.Changed if (self.folder / name).exists() else lsp.FileChangeType.Created
+        if text is None:
+            kind = lsp.FileChangeType.Deleted
+            (self.folder / name).unlink()
+        else:
+            (self.folder / name).write_text(text)
+        events = [lsp.FileEvent(self.uri(name), kind)]
+        self.client.workspace_did_change_watched_files(lsp.DidChangeWatchedFilesParams(events))
+
+    async def until_codes(self, name: str, holds: Callable[[set[str]], bool]) -> None:
+        """Wait until the codes of a text's diagnostics are so."""
+        uri = self.uri(name)
+        await self.until(lambda: uri in self.shown and holds({str(one.code) for one in self.shown[uri].diagnostics}))
 
     async def until(self, holds: Callable[[], bool]) -> None:
         while not holds():
@@ -114,7 +146,7 @@ class Editor:
 def drive(folder: Path, session: Callable[[Editor], Awaitable[None]], **given: Any) -> None:
     async def whole() -> None:
         editor = Editor(folder)
-        await editor.start(**given)
+        editor.result = await editor.start(**given)
         await session(editor)
         assert await editor.stop() == 0
 
@@ -258,6 +290,113 @@ def test_a_child_is_checked_again_when_its_parent_is_typed_in(tmp_path: Path) ->
         assert "no-such-model" in editor.messages[0]
 
     drive(tmp_path, session, options={"model": "flux", "steps": 20})
+
+
+def width(text: str, encoding: str) -> int:
+    """Count a text in the units of an encoding."""
+    codec, size = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32-le", 4)}[encoding]
+    return len(text.encode(codec)) // size
+
+
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [(["utf-32"], "utf-32"), (["utf-8", "utf-16"], "utf-8"), (["utf-7"], "utf-16")],
+)
+def test_places_are_told_in_the_units_that_the_client_prefers(tmp_path: Path, offered: list[str], taken: str) -> None:
+    before = '{version: 1, warmup: 4, description: "🧊é😀", '
+    text = f"{before}thresold: 1}}\n"
+
+    async def session(editor: Editor) -> None:
+        assert editor.result is not None
+        assert editor.result.capabilities.position_encoding == taken
+        editor.open("p.yaml", text)
+        assert "unknown-key" in await editor.codes("p.yaml", 1)
+        wrong = next(one for one in editor.shown[editor.uri("p.yaml")].diagnostics if one.code == "unknown-key")
+        begin = width(before, taken)
+        assert (wrong.range.start.character, wrong.range.end.character) == (begin, begin + len("thresold"))
+        # and what the client says of a place is taken so, too
+        typed = f"{before}exte}}\n"
+        editor.type("p.yaml", typed, 2)
+        await editor.codes("p.yaml", 2)
+        offers = await editor.completed("p.yaml", 0, begin + len("exte"))
+        edit = offers["extends"].text_edit
+        assert isinstance(edit, lsp.TextEdit)
+        assert (edit.range.start.character, edit.range.end.character) == (begin, begin + len("exte"))
+
+    drive(tmp_path, session, encodings=offered)
+
+
+def test_what_changes_on_disk_changes_what_is_shown(tmp_path: Path) -> None:
+    """A parent and the `plans` table are files that another program may write: a checkout, an editor without us."""
+    (tmp_path / "base.yaml").write_text("version: 1\n")
+
+    async def session(editor: Editor) -> None:
+        await editor.until(lambda: len(editor.watched) == 3)
+        assert set(editor.watched) == {"**/*.yaml", "**/*.yml", "**/pyproject.toml"}
+        editor.open("child.yaml", "version: 1\nextends: base.yaml\ncompute: {front: 400}\n")
+        assert not {"bad-value", "too-many-blocks"} & set(await editor.codes("child.yaml", 1))
+        editor.write("base.yaml", "version: 1\nwarmup: -3\n")
+        await editor.until_codes("child.yaml", lambda codes: "bad-value" in codes)
+        editor.write("base.yaml", "version: 1\nwarmup: 3\n")
+        await editor.until_codes("child.yaml", lambda codes: "bad-value" not in codes)
+        editor.write("pyproject.toml", TABLE)
+        await editor.until_codes("child.yaml", lambda codes: "too-many-blocks" in codes)
+        editor.write("pyproject.toml", '[tool.cachedsl]\nignore = ["too-many-blocks"]\n' + TABLE)
+        await editor.until_codes("child.yaml", lambda codes: "too-many-blocks" not in codes)
+        editor.write("pyproject.toml", "[[broken")  # half a file: the server goes on
+        editor.write("base.yaml", None)
+        await editor.until_codes("child.yaml", bool)
+        editor.write("pyproject.toml", "")
+        editor.write("base.yaml", "version: 1\n")
+        await editor.until_codes("child.yaml", lambda codes: not {"extends", "bad-value", "not-found"} & codes)
+        # What is typed in a tab counts more than what its file says.
+        editor.open("base.yaml", "version: 1\nwarmup: -3\n")
+        await editor.until_codes("child.yaml", lambda codes: "bad-value" in codes)
+        editor.write("base.yaml", "version: 1\nwarmup: 4\n")
+        editor.open("other.yaml", "version: 1\nwarmup: -4\n")
+        await editor.until_codes("other.yaml", lambda codes: "bad-value" in codes)
+        assert "bad-value" in {one.code for one in editor.shown[editor.uri("child.yaml")].diagnostics}
+
+    drive(tmp_path, session, watches=True)
+
+
+def test_a_document_that_has_no_file_yet(tmp_path: Path) -> None:
+    async def session(editor: Editor) -> None:
+        one, other = "untitled:Untitled-1", "untitled:Untitled-2"
+        editor.open(one, "version: 1\nreuse:\n  thresold: 1\n")
+        assert "unknown-key" in await editor.codes(one, 1)
+        wrong = next(found for found in editor.shown[one].diagnostics if found.code == "unknown-key")
+        actions = await editor.actions(one, wrong.range)
+        assert actions[0].edit is not None
+        assert actions[0].edit.changes is not None
+        assert list(actions[0].edit.changes) == [one]
+        assert (await editor.hover(one, 2, 4)) == ""
+        assert (await editor.hover(one, 1, 1)).startswith("**`reuse`**")
+        assert {"signal", "threshold"} <= set(await editor.completed(one, 2, 3))
+        # The middle of a word: what was one of ours stays so.
+        editor.type(one, "vers\n", 2)
+        assert await editor.codes(one, 2)
+        # Another one, of another tool, is left alone, and they are not taken for each other.
+        editor.open(other, "on: push\njobs: {}\n")
+        assert await editor.codes(other, 1) == []
+        editor.type(one, "version: 1\nextends: f8b0\n", 3)
+        assert "unknown-key" not in await editor.codes(one, 3)
+        document = lsp.TextDocumentIdentifier(one)
+        editor.client.text_document_did_close(lsp.DidCloseTextDocumentParams(document))
+        await editor.until(lambda: not editor.shown[one].diagnostics)
+
+    drive(tmp_path, session)
+
+
+def test_without_pygls_one_line_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pygls'] = None\n")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "cachedsl", "lsp"], env=environ, input="", capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stdout == "", "an editor takes what is printed there for the protocol"
+    assert done.stderr == "cachedsl needs pygls to serve editors; install it with: pip install 'cachedsl[lsp]'\n"
 
 
 @pytest.mark.parametrize(
