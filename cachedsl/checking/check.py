@@ -84,7 +84,9 @@ def _checked_policy(source: Source, held: HeldOn, asked: Collection[str], opened
         return Checked(source.file, "policy", findings, source)
     holds = not any(found.severity == "error" for found in findings)
     file = PolicyFile(document, read.policy if holds else None, path, read.parents)
-    findings += policy_lints(file, read, held(path), asked)
+    # of a value that is wrong anyway, what is not good about it leads astray
+    wrong = {(found.span, found.span.end) for found in findings}
+    findings += [one for one in policy_lints(file, read, held(path), asked) if (one.span, one.span.end) not in wrong]
     return Checked(source.file, "policy", findings, source, file)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from cachedsl.convert.notes import BAD_OPTION, Note, bad_option
-from cachedsl.language.kinds import Kind
+from cachedsl.language.kinds import Kind, read_value
 from cachedsl.language.misfit import Misfit, Misfits, Path
 from cachedsl.language.refusals import nearest
 from cachedsl.text.finding import Rule, Severity
@@ -79,7 +79,7 @@ def read_options(given: Any, table: Mapping[str, Option], engine: str, path: Pat
         if value is None:
             continue
         try:
-            read.values[name] = table[name].kind.read(value)
+            read.values[name] = read_value(table[name].kind, value)
         except (Misfit, Misfits) as error:
             read.notes += [one.under(*path) if path else one for one in bad_option(error, name)]
     return read

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.text.scalars import quoted, resolve_scalar, written
 
 MAX_NUMBER = 1_000_000
 """Of a count or a threshold, in every way to write a policy."""
@@ -46,6 +47,48 @@ class Kind:
     def shorthand(self, value: Any) -> Any:
         """Return a long form with a shorthand wherever one says the same."""
         return value
+
+
+QUOTE = "quote it"
+UNQUOTE = "leave out the quotes"
+"""How the two ways out of a value of the wrong type begin."""
+
+
+def read_value(kind: Kind, value: Any) -> Any:
+    """Return what `kind` reads of a value; where it would read it in quotes, or out of them, the error says so."""
+    try:
+        return kind.read(value)
+    except Misfit as misfit:
+        if not misfit.path and misfit.code == "bad-value":
+            misfit.hint = _other_type(kind, value) or misfit.hint
+        raise
+
+
+def _other_type(kind: Kind, value: Any) -> str | None:
+    if isinstance(value, str):
+        other: Any = resolve_scalar(value)
+        way_out = f"{UNQUOTE}, it is {_type_of(other)} and not text: {value}"
+    elif isinstance(value, (bool, int, float)):
+        other = written(value)
+        way_out = quote_it(value, other)
+    else:
+        return None
+    if other is None or type(other) is type(value):
+        return None
+    try:
+        kind.read(other)
+    except (Misfit, Misfits):
+        return None
+    return way_out
+
+
+def quote_it(value: Any, text: str) -> str:
+    """Return the way out of a text that was written as `text`, and read as another value."""
+    return f"{QUOTE}, it is text and not {_type_of(value)}: {quoted(text)}"
+
+
+def _type_of(value: Any) -> str:
+    return "true or false" if isinstance(value, bool) else "a number"
 
 
 def _is_number(value: Any) -> bool:
@@ -255,7 +298,7 @@ class ListOf(Kind):
         read, found = [], []
         for index, item in enumerate(value):
             try:
-                read.append(self.items.read(item))
+                read.append(read_value(self.items, item))
             except Misfit as misfit:
                 found.append(misfit.under(index))
                 continue

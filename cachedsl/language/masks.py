@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from attrs import NOTHING, frozen
 
-from cachedsl.language.kinds import Kind, ListOf, Number, Schema, Text, Whole, word
+from cachedsl.language.kinds import Kind, ListOf, Number, Schema, Text, Whole, quote_it, read_value, word
 from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.part import Part, key, keys_of, sets
 from cachedsl.language.refusals import refused, unknown
@@ -17,14 +17,13 @@ PresetName = Literal["slow", "medium", "fast", "ultra"]
 PRESETS: tuple[str, ...] = get_args(PresetName)
 
 
-def quote_it(value: Any) -> str | None:
+def _quote_bits(value: Any) -> str | None:
     """Return the way out of a bit string that was written as a number."""
-    text = str(value)
-    digits = isinstance(value, (int, str)) and not isinstance(value, bool) and set(text) <= {"0", "1"}
-    return f'quote it, it is text and not a number: "{text}"' if digits else None
+    digits = type(value) is int and set(str(value)) <= {"0", "1"}
+    return quote_it(value, str(value)) if digits else None
 
 
-BITS = Text("a string of 0 and 1", "^[01]+$", hint=quote_it)
+BITS = Text("a string of 0 and 1", "^[01]+$", hint=_quote_bits)
 RUN = Whole("a whole number of at least 1", least=1)
 WORDS_OTHERWISE = "What a 0 means: measure, or reuse unconditionally."
 
@@ -147,7 +146,7 @@ class MaskKind(Kind):
             if inner is None and not declared.required:
                 continue
             try:
-                read[name] = declared.kind.read(inner)
+                read[name] = read_value(declared.kind, inner)
             except Misfit as misfit:
                 found.append(misfit.under(name))
             except Misfits as several:
@@ -214,7 +213,7 @@ def expand(value: Any) -> Mapping[str, Any]:
             return short.expand(short.kind.read(value))
         except Misfit:
             continue
-    raise Misfit(_PART.expected, value, hint=quote_it(value))
+    raise Misfit(_PART.expected, value, hint=_quote_bits(value))
 
 
 def _formed(read: Mapping[str, Any]) -> Mask:

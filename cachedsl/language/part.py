@@ -26,7 +26,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from cachedsl.language.kinds import Key, Kind, Schema, Text, spelt
+from cachedsl.language.kinds import Key, Kind, Schema, Text, read_value, spelt
 from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.refusals import missing, refused, unknown
 from cachedsl.plan.frozen import Frozen, thaw
@@ -111,7 +111,7 @@ def _reader(kind: Kind, default: Any) -> Callable[[Any, Any, Any], Any]:
         if value is None and default is not NOTHING:  # as in a file, it is the default
             return default.factory(instance) if isinstance(default, attrs.Factory) else default  # type: ignore[arg-type]
         try:
-            return kind.read(value)
+            return read_value(kind, value)
         except (Misfit, Misfits) as error:
             if isinstance(error, Misfit) and error.beyond_use:
                 return type(error.value)(error.value)  # a program may have its reasons for such a number or name
@@ -193,7 +193,7 @@ def _structure(cls: Any) -> Callable[[Any, Any], Any]:
                 found.append(unknown(name, allowed))
             elif name not in own:
                 try:
-                    brought[name] = None if value is None else keys[name].kind.read(value)
+                    brought[name] = None if value is None else read_value(keys[name].kind, value)
                 except Misfit as misfit:
                     found.append(misfit.under(name))
             elif value is not None or own[name].metadata["key"].required:
@@ -215,7 +215,7 @@ def _structure(cls: Any) -> Callable[[Any, Any], Any]:
 
 def _override(name: str, one: Any) -> Any:
     kind = one.metadata["key"].kind
-    return override(rename=name, struct_hook=lambda value, _: kind.read(value))
+    return override(rename=name, struct_hook=lambda value, _: read_value(kind, value))
 
 
 def expanded(cls: Any, value: Any) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from cachedsl.language.kinds import Key
 from cachedsl.language.misfit import Misfit, Misfits, Path
 from cachedsl.text.finding import CachedslError, Finding, Fix, PolicyError, Rule, Span
-from cachedsl.text.scalars import printable
+from cachedsl.text.scalars import printable, quoted, resolve_scalar
 
 BAD_VALUE = Rule(
     "bad-value",
@@ -19,7 +19,7 @@ BAD_VALUE = Rule(
     "converts nothing silently.",
     bad="warmup: {interval: 0}",
     good="warmup: {interval: 1}",
-    fix="Quotes a bit string that was read as a number; safe.",
+    fix="Quotes text that was read as a number, such as a bit string, and takes numbers out of quotes; safe.",
 )
 NOT_FINITE = Rule(
     "not-finite",
@@ -67,6 +67,9 @@ MASK_RUNS = Rule(
 )
 OF_VALUES = {rule.code: rule for rule in (BAD_VALUE, NOT_FINITE, UNKNOWN_KEY, MISSING_KEY, MASK_FORM, MASK_RUNS)}
 """The rules that a value breaks by itself, wherever it comes from."""
+
+_NUMBERS = ("nan", "inf", "-inf")
+"""How Python writes numbers that YAML writes otherwise."""
 
 
 def unknown(key: str, allowed: tuple[str, ...]) -> Misfit:
@@ -118,12 +121,17 @@ def dotted(path: Path) -> str:
 
 
 def describe(value: Any, text: str | None = None) -> str:
-    """Say what a value is, short enough for one line; `text` is how it was written, where it was."""
+    """Say what a value is, short enough for one line; `text` is how it was written, where it was.
+
+    A text that would be another value without its quotes keeps them: `"8"` is no number.
+    """
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return f"a list of {len(value)}" if value else "an empty list"
     if value is None:
         return "nothing"
-    written = str(value) if text is None else text
-    return f"`{printable(written if len(written) <= 40 else f'{written[:37]}...')}`"
+    written = str(value) if text is None or isinstance(value, str) else text
+    short = written if len(written) <= 40 else f"{written[:37]}..."
+    another = isinstance(value, str) and (not isinstance(resolve_scalar(value), str) or value in _NUMBERS)
+    return f"`{quoted(short) if another else printable(short)}`"

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from cachedsl.language.kinds import Kind, ListOf, Schema, Text, Whole, Word
+from cachedsl.language.kinds import Kind, ListOf, Schema, Text, Whole, Word, read_value
 from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.refusals import nearest
 from cachedsl.plan.frozen import Frozen
@@ -77,7 +77,7 @@ class MapOf(Kind):
                 found.append(Misfit(misfit.expected, name, hint=misfit.hint, key=str(name)))
                 continue
             try:
-                read[name] = self.items.read(item)
+                read[name] = read_value(self.items, item)
             except Misfit as misfit:
                 found.append(misfit.under(name))
             except Misfits as several:

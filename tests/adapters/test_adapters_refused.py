@@ -44,7 +44,7 @@ IN_PYTHON: list[tuple[Callable[[], object], str]] = [
         f"StackAdapter.pattern: {PATTERN} `hidden_onyl` (did you mean `hidden_only`?)",
     ),
     (lambda: make(3), f"StackAdapter.pattern: {PATTERN} `3`"),
-    (lambda: make("hidden_only", hidden=""), "StackAdapter.hidden: expected the name of an argument, got ``"),
+    (lambda: make("hidden_only", hidden=""), 'StackAdapter.hidden: expected the name of an argument, got `""`'),
     (lambda: make(None), f"StackAdapter.pattern: {PATTERN} nothing"),
     (
         lambda: make("hidden_only", between="aply"),
@@ -75,7 +75,7 @@ IN_PYTHON: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: transformer("fused", {"": ONE}),
-        "TransformerAdapter.stacks: expected the attribute path of a block list, got ``",
+        'TransformerAdapter.stacks: expected the attribute path of a block list, got `""`',
     ),
     (
         lambda: transformer("fused", {"b": "hidden_only"}),
@@ -91,7 +91,7 @@ IN_PYTHON: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: family("", {"A": transformer("fused", {"b": ONE})}),
-        "Adapter.family: expected what the models are called together, got ``",
+        'Adapter.family: expected what the models are called together, got `""`',
     ),
     (
         lambda: family("mine", {}),
@@ -120,7 +120,7 @@ IN_PYTHON: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: family("mine", {"A": transformer("fused", {"b": ONE})}, models={"m": {"": {"b": 2}}}),
-        "Adapter.models.m: expected the name of a component, got ``",
+        'Adapter.models.m: expected the name of a component, got `""`',
     ),
     (lambda: taken(latent=3), "InputAdapter.latent: expected the name of an argument, got `3`"),
     (lambda: taken(positions="img ids"), "InputAdapter.positions: expected the name of an argument, got `img ids`"),
@@ -267,7 +267,8 @@ IN_YAML: dict[str, tuple[str, list[str]]] = {
         "family: 7\ntransformers:\n  A:\n    cfg: 1\n    stacks: {b: {pattern: x, modulated_input: {}, zzz: 1}}\n"
         "models: {m: {t: {b: x}}}\n",
         [
-            f"a.yaml:1:9: {BAD}: family: expected what the models are called together, got `7`",
+            f"a.yaml:1:9: {BAD}: family: expected what the models are called together, got `7` "
+            '(quote it, it is text and not a number: "7")',
             f"a.yaml:4:10: {BAD}: transformers.A.cfg: expected `fused` or `separate`, got `1`",
             f"a.yaml:5:27: {BAD}: {B}.pattern: {PATTERN} `x`",
             f"a.yaml:5:47: error[adapter]: {B}.modulated_input: takes `module` and `arguments`, or `argument` alone; got "

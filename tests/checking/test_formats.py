@@ -198,7 +198,7 @@ def test_full_shows_the_lines_the_places_and_the_fix() -> None:
     text = written("full")
     assert ("error[unknown-key]: unknown key `warmpu`\n --> wrong.yaml:3:1\n  |\n3 | warmpu: 4\n  | ^^^^^^\n") in text
     assert "  = unsafe fix: Rename it to `warmup`\n  - warmpu: 4\n  + warmup: 4\n" in text
-    assert '  = fix: Quote the bit string\n  - steps: 1101  # é\n  + steps: "1101"  # é\n' in text
+    assert '  = fix: Put it in quotes\n  - steps: 1101  # é\n  + steps: "1101"  # é\n' in text
     related = "  = the first place:\n --> twice.yaml:2:1\n  |\n2 | warmup: 4\n  | ------\n"
     assert related in text
     assert "  = rule: https://cachedsl.dev/rules/#duplicate-key\n" in text

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from cachedsl.convert.notes import BAD_OPTION, NOT_CARRIED, Note, bad_option
-from cachedsl.language.kinds import Flag, Kind, ListOf, Number, Text, Whole, word
+from cachedsl.language.kinds import Flag, Kind, ListOf, Number, Text, Whole, read_value, word
 from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.refusals import nearest
 
@@ -154,7 +154,7 @@ def read_options(options: Mapping[str, Any]) -> Read:
             notes.append(_unknown(key))
             continue
         try:
-            read = None if value is None else OPTIONS[name].kind.read(value)
+            read = None if value is None else read_value(OPTIONS[name].kind, value)
         except (Misfit, Misfits) as error:
             notes += bad_option(error, key)
             continue

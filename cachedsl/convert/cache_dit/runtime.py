@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cachedsl.convert.notes import BAD_OPTION, DIFFERS, NOT_CARRIED, Converted, Note, bad_option
-from cachedsl.language.kinds import Flag, Kind, Whole
+from cachedsl.language.kinds import Flag, Kind, Whole, read_value
 from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.refusals import nearest
 
@@ -186,7 +186,7 @@ def _kind(options: Mapping[str, Any], where: tuple[str, ...], notes: list[Note])
 
 def _read(kind: Kind, value: Any, path: tuple[str, str], notes: list[Note]) -> Any:
     try:
-        return kind.read(value)
+        return read_value(kind, value)
     except (Misfit, Misfits) as error:
         notes += [note.under(path[0]) for note in bad_option(error, path[1])]
         return None

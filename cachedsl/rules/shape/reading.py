@@ -7,7 +7,7 @@ from typing import Any
 
 from cattrs.errors import BaseValidationError
 
-from cachedsl.language.masks import quote_it
+from cachedsl.language.kinds import QUOTE, UNQUOTE, quote_it
 from cachedsl.language.misfit import Misfit, Misfits, Path
 from cachedsl.language.part import CONVERTER, misfits
 from cachedsl.language.refusals import describe, finding_of, nearest
@@ -54,8 +54,8 @@ def at_place(document: Document, misfit: Misfit) -> Finding:
         span = node.keys.get(misfit.key, node.span)
     text = node.text if not isinstance(node.value, (dict, list)) else None
     value = describe(misfit.value, text) if misfit.key is None else describe(misfit.key)
-    if misfit.hint is not None and misfit.hint.startswith("quote it"):
-        misfit.hint = quote_it(node.text)  # `0110` is not the number 110
+    if misfit.hint is not None and misfit.hint.startswith(QUOTE):
+        misfit.hint = quote_it(node.value, node.text)  # `0110` is not the number 110
     return finding_of(misfit, span, value, _fix(document, node, misfit))
 
 
@@ -73,8 +73,10 @@ def _edits(document: Document, node: Node, misfit: Misfit) -> Fix | None:
             return Fix(f"Rename it to `{near}`", rename_key(document, node, misfit.key, near), safe=False)
     elif misfit.code == "missing-key" and misfit.key == "version" and not misfit.path:
         return Fix("Add `version: 1`", insert_entry(document, node, "version", "1"), safe=True)
-    elif misfit.hint is not None and misfit.hint.startswith("quote it"):
-        return Fix("Quote the bit string", replace_value(document, node, f'"{node.text}"'), safe=True)
+    elif misfit.hint is not None and misfit.hint.startswith((QUOTE, UNQUOTE)):
+        quotes = misfit.hint.startswith(QUOTE)
+        title = "Put it in quotes" if quotes else "Take it out of the quotes"
+        return Fix(title, replace_value(document, node, f'"{node.text}"' if quotes else node.text), safe=True)
     return None
 
 
