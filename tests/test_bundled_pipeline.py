@@ -13,8 +13,10 @@ from attrs import evolve
 from click.testing import CliRunner
 from diffusers import DiTPipeline
 from PIL import Image
+from rich.console import Console
 
 from cachedsl import Policy, load_policy
+from cachedsl.cli.demo import comparison_table
 from cachedsl.cli.main import main
 from cachedsl.language.masks import BitMask
 from cachedsl.language.parts import Compute, Predict, Reuse, Warmup
@@ -101,6 +103,17 @@ def test_the_demo_command_prints_a_row_a_policy_and_writes_a_grid(tmp_path: Path
     for text in ("uncached", "f1b0_w2_r0.3", "static-every-4", "time ratio", "PSNR"):
         assert text in result.output
     assert Image.open(target).size[1] >= 3 * 32
+
+
+@pytest.mark.parametrize(("closeness", "said"), [(float("inf"), "equal"), (41.84, "41.8 dB")])
+def test_the_demo_calls_equal_images_equal(closeness: float, said: str) -> None:
+    images = torch.zeros(1, 8, 8).numpy()
+    rows = [Row("uncached", images, 1.0, 1.0, 1.0, float("inf"), 1.0), Row("p", images, 1.0, 1.0, 1.0, closeness, 1.0)]
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(comparison_table(rows, 10, 1))
+    assert said in capture.get()
+    assert "inf" not in capture.get()
 
 
 def test_the_demo_refuses_what_is_no_policy() -> None:

@@ -340,6 +340,6 @@ ENGINE = Engine(
     refused=(
         "`attention_backend`, `params_modifiers` without block lists or a model",
         "sizes that are `auto`, SVDQuant, nvfp4, `precision_plan`",
-        "a back: `F0`, `span: joined`, signals, `repay`, `horizon`, sums that begin anew",
+        "of a policy: `F0`, `span: joined`, signals, `repay`, `horizon`, sums that begin anew",
     ),
 )
