@@ -213,8 +213,8 @@ class Executor:
         if self._taps_model:
             shown = read_model_input(self.transformer, self._adapter.input, args, kwargs)
         self._facts = StepFacts(shown, lambda: run.timeline.mixing(call.step))
-        self._signature = signature(args, kwargs)
         run.computes_with(self.component, call, self._weights.look(self._all_blocks()))
+        self._signature = (signature(args, kwargs), self._weights.precision())
         if run.number > self._learnt:  # a new run, and not one that goes on
             if not self._compiled:
                 for slot in self.slots:
