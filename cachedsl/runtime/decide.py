@@ -144,14 +144,14 @@ def decide(steps: Sequence[Viewed], inside: bool) -> None:
 
 
 def signature(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> object:
-    """Return what two calls have in common whose blocks get tensors of the same shapes."""
+    """Return what two calls have in common whose blocks get tensors of the same shapes and dtypes."""
     named = tuple([(name, _outline(value)) for name, value in kwargs.items() if name not in TIMESTEPS])
     return (tuple([None if isinstance(value, int) else _outline(value) for value in args]), named)
 
 
 def _outline(value: Any) -> object:
     if isinstance(value, torch.Tensor):
-        return value.shape
+        return value.shape, value.dtype
     if isinstance(value, (list, tuple)):
         return (type(value).__name__, *map(_outline, value))
     if isinstance(value, Mapping):

@@ -150,6 +150,13 @@ class Executor:
                 "through what is reused, so it ran uncached; call eval(), or use torch.no_grad()"
             )
             return False
+        changed = next((slot for slot in self.slots if slot.has_changed()), None)
+        if changed is not None:
+            self.session.tell(
+                f"%s: the blocks in {self.component}.{changed.path} are others than those that the policy was applied "
+                "to, so it ran uncached; remove() the handle and apply the policy again"
+            )
+            return False
         found = self._place(args, kwargs)
         compare(lambda: f"{self.component}: {found[1] if found is not None else 'a call that runs uncached'}")
         if found is None:
@@ -213,8 +220,8 @@ class Executor:
         if self._taps_model:
             shown = read_model_input(self.transformer, self._adapter.input, args, kwargs)
         self._facts = StepFacts(shown, lambda: run.timeline.mixing(call.step))
-        self._signature = signature(args, kwargs)
         run.computes_with(self.component, call, self._weights.look(self._all_blocks()))
+        self._signature = (signature(args, kwargs), self._weights.precision())
         if run.number > self._learnt:  # a new run, and not one that goes on
             if not self._compiled:
                 for slot in self.slots:

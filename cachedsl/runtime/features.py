@@ -13,6 +13,8 @@ from cachedsl.runtime.ports import Streams
 from cachedsl.runtime.storage import Storage
 from cachedsl.signals import Meter
 
+Shapes = dict[Stream, tuple[torch.Size, torch.dtype] | None]
+
 _AS_IT_COMES = Storage()
 
 
@@ -55,17 +57,17 @@ class UnitFeatures:
     residuals: dict[Stream, Predictor] = field(factory=dict)
     _values: Streams = field(factory=dict)
     home: torch.device | None = None
-    shapes: dict[Stream, torch.Size | None] = field(factory=dict)
+    shapes: Shapes = field(factory=dict)
     _inner: dict[int, Streams] = field(factory=dict)
 
     def shape_changed(self, entry: Streams) -> bool:
-        """Tell whether any stream enters with another shape than at the last anchor; False without one."""
+        """Tell whether any stream enters with another shape or dtype than at the last anchor; False without one."""
         if not self.shapes:
             return False
         if len(self.shapes) != len(entry):
             return True
         for stream, tensor in entry.items():
-            if self.shapes.get(stream) != (None if tensor is None else tensor.shape):
+            if self.shapes.get(stream) != (None if tensor is None else (tensor.shape, tensor.dtype)):
                 return True
         return False
 
@@ -89,12 +91,12 @@ class UnitFeatures:
             joined: what `hidden` is compared with instead, where the lists of a chain concatenate streams.
         """
         known = {**entry, "hidden": joined} if joined is not None else entry
-        self.keep(at, _shapes(entry), changes(known, exit, self.predict.target), probe, exit_index)
+        self.keep(at, shapes_of(entry), changes(known, exit, self.predict.target), probe, exit_index)
 
     def keep(
         self,
         at: Position,
-        shapes: dict[Stream, torch.Size | None],
+        shapes: Shapes,
         found: Changes,
         probe: torch.Tensor | None,
         exit_index: int,
@@ -218,5 +220,6 @@ def _show(predictor: Predictor, probe: torch.Tensor | None) -> None:
         predictor.see(probe)
 
 
-def _shapes(streams: Streams) -> dict[Stream, torch.Size | None]:
-    return {stream: None if tensor is None else tensor.shape for stream, tensor in streams.items()}
+def shapes_of(streams: Streams) -> Shapes:
+    """Return what streams must have in common with those that another step entered with."""
+    return {stream: None if tensor is None else (tensor.shape, tensor.dtype) for stream, tensor in streams.items()}

@@ -196,9 +196,17 @@ class Cached:
         self._session.fail("removed")
         self._detach()
         self._detach = None
+        self._session.let_go()
 
     def __enter__(self) -> Cached:
+        self._check_attached()
         return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            f"the handle of {self._session.label} cannot be copied or pickled; copy the pipeline or the model, which "
+            "gives one without a policy, and apply the policy to the copy"
+        )
 
     def __exit__(self, *exception: object) -> None:
         if exception[0] is not None:

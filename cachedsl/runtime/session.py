@@ -336,6 +336,11 @@ class Session:
         for run in [one for one in self._known.values() if one is not self._active]:
             self._finish(run)
 
+    def let_go(self) -> None:
+        """Let go of the models: the handle of a policy that was removed keeps its trace, and nothing large."""
+        self.executors, self.pipeline = [], None
+        self.scheduler, self.announced = (lambda: None), (lambda: None)
+
     def all_runs(self) -> list[Run]:
         """Return the runs that have begun and are not over."""
         active = [] if self._active is None else [self._active]

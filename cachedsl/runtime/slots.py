@@ -53,6 +53,12 @@ class StackSlot:
         self._pass = 0
         self._last = -1
 
+    def has_changed(self) -> bool:
+        """Tell whether the transformer has another list here by now, or the list another number of blocks."""
+        return (
+            len(self.blocks) != len(self.ports) or self.executor.transformer.get_submodule(self.path) is not self.blocks
+        )
+
     @property
     def head(self) -> StackSlot:
         return self._chain[0]

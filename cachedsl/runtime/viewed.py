@@ -25,7 +25,7 @@ from cachedsl.plan.ir import Unit
 from cachedsl.runtime.asking import StepFacts, check_join, decided, other_blocks
 from cachedsl.runtime.chains import Chain
 from cachedsl.runtime.driver import Driver
-from cachedsl.runtime.features import Changes, Position, UnitFeatures
+from cachedsl.runtime.features import Changes, Position, UnitFeatures, shapes_of
 from cachedsl.runtime.ports import Parts, Ports, chain_label, loop_writes
 from cachedsl.runtime.settle import compared, step_record
 from cachedsl.runtime.traits import Path
@@ -286,9 +286,8 @@ class Viewed:
         result = self._changes(span, span.changes if last.ends else changes(last, span.left), last)
         left = result.moved.get("hidden", result.made.get("hidden"))
         check_join(self._driver, self._ports, entry["hidden"] if span.joined is None else span.joined, left)
-        shapes = {stream: None if part is None else part.shape for stream, part in entry.items()}
         probe = self._probe(span) if self._driver.needs_probe else None
-        features.keep(self._at, shapes, result, probe, span.last)
+        features.keep(self._at, shapes_of(entry), result, probe, span.last)
         if span.written:
             self._ports[self._path.units[0].first].note_writes(True)
         if span.front_written:

@@ -1,9 +1,9 @@
 """What a transformer computes with, seen cheaply before each call, to know when it is not what it was at the last one.
 
-Looked at are the block modules themselves, one parameter of each block (its identity, and the counter that goes up with
-every write into it), and the state of adapters (peft's LoRA and its like): which there are, which are active, how they
-are scaled, which are fused. Weights that hooks bring and take away (accelerate) are other tensors each time, and are
-not looked at.
+Looked at are the block modules themselves, one parameter of each block (its identity, its dtype, and the counter that
+goes up with every write into it), autocast, and the state of adapters (peft's LoRA and its like): which there are,
+which are active, how they are scaled, which are fused. Weights that hooks bring and take away (accelerate) are other
+tensors each time, and are not looked at.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from attrs import define, field
 from torch import nn
 
 from cachedsl.runtime.held import version_of
+
+_DEVICES = ("cuda", "cpu", "xpu", "mps")
 
 
 @define(eq=False)
@@ -36,7 +39,12 @@ class Weights:
         if ids != self._blocks:
             self._blocks, self._adapted = ids, None
             self._sample = [found for block in blocks if (found := _first_parameter(block)) is not None]
-        return (ids, tuple(map(_seen, self._sample)), self._adapters())
+        return (ids, tuple(map(_seen, self._sample)), self.precision(), self._adapters())
+
+    def precision(self) -> object:
+        """Return what decides, with a call's arguments, in which dtypes blocks compute; known once it was looked."""
+        weights = self._sample[0][0]._parameters.get(self._sample[0][1]) if self._sample else None
+        return (None if weights is None else weights.dtype, tuple(map(_autocast, _DEVICES)))
 
     def _adapters(self) -> tuple[object, ...]:
         """Return the state of every layer with an adapter on it; the layers are looked for when adapters come or go."""
@@ -48,6 +56,10 @@ class Weights:
             layers = [m for m in self.transformer.modules() if m._modules.get("base_layer") is not None]
             self._adapted = names, layers
         return (names, *map(_adapter, self._adapted[1]))
+
+
+def _autocast(device: str) -> torch.dtype | None:
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
 def _first_parameter(block: nn.Module) -> tuple[nn.Module, str] | None:

@@ -31,10 +31,10 @@ REPAYING = evolve(REUSING, predict=Policy(predict={"method": "taylor", "repay": 
 @pytest.mark.parametrize("name", ["native", "_native_math"])
 @combination("attention backend", "measuring", means="the backend may be set before or after apply")
 def test_attention_backends(name: str) -> None:
-    before, after = model(), model()
+    before, after, alone = model(), model(), reference(MEASURING)  # before the backend is set, for all models
     before.set_attention_backend(name)
     expected = run(before, MEASURING)
-    assert same(expected, reference(MEASURING), 1e-4)
+    assert same(expected, alone, 1e-4)
     with MEASURING.apply(after, num_inference_steps=STEPS):
         after.set_attention_backend(name)
         assert near([call(after, step) for step in range(STEPS)], expected[0])
@@ -42,9 +42,9 @@ def test_attention_backends(name: str) -> None:
 
 @combination("attention backend flex", "Taylor", means="the same verdicts, and outputs within rounding")
 def test_flex_attention() -> None:
-    one = model(blocks=3)
+    one, alone = model(blocks=3), reference()
     one.set_attention_backend("flex")
-    assert same(run(one), reference(), 1e-4)
+    assert same(run(one), alone, 1e-4)
 
 
 @combination(
@@ -61,6 +61,30 @@ def test_autocast_and_repay() -> None:
     assert near(outputs, reference(REPAYING)[0], 0.2)
     assert {o.dtype for o in outputs} == {o.dtype for o in plain}
     assert near(outputs[:2], plain[:2])
+
+
+@pytest.mark.parametrize("policy", [REUSING, PRUNING], ids=["one span", "pruned"])
+@pytest.mark.parametrize("how", ["dtype", "autocast"])
+@combination("another dtype", "in the middle of a run", means="what is kept in the old one is not reused, then it is again",
+             said="dtypes were changed 1 time in a run of 8 steps, before step 4")  # fmt: skip
+def test_another_dtype_in_the_middle_of_a_run(how: str, policy: Policy) -> None:
+    """DiT takes the dtype of what its blocks return for that of its embedders."""
+    steps, policy = 8, evolve(policy, cfg=Policy(cfg="fused").cfg)
+    one, bare = tiny_transformer("dit"), tiny_transformer("dit").bfloat16()
+    with policy.apply(one, num_inference_steps=steps) as cached, torch.no_grad():
+        for step in range(steps):
+            given = inputs("dit", step, steps)
+            if how == "dtype" and step >= 4:
+                one.bfloat16()
+                given["hidden_states"] = given["hidden_states"].bfloat16()
+            with torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast" and step >= 4):
+                output = one(**given, return_dict=False)[0]
+            if step == 4:
+                assert how == "autocast" or torch.equal(output, bare(**given, return_dict=False)[0])
+        letters = "".join(s.outcome[0] for s in cached.trace.steps())
+    assert letters[4] == "c"
+    assert "r" in letters[:4]
+    assert "r" in letters[5:]
 
 
 @combination(

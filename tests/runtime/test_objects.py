@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
+import logging
 import pickle
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +15,7 @@ import torch
 from diffusers import FluxImg2ImgPipeline, FluxPipeline, WanTransformer3DModel
 
 from cachedsl import Policy, attached
-from cachedsl.runtime.errors import AlreadyAttached
+from cachedsl.runtime.errors import AlreadyAttached, NotAttached
 from cachedsl.runtime.objects import is_subclassed, restore, state_of, subclass_object
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
@@ -118,3 +122,55 @@ def test_a_subclass_of_a_subclass_is_a_class_of_its_own() -> None:
     restore(target)
     assert type(target) is Base
     assert not vars(target)
+
+
+CHANGES: dict[str, Callable[[Any], None]] = {
+    "one less": lambda model: model.transformer_blocks.__delitem__(1),
+    "one more": lambda model: model.transformer_blocks.append(tiny_transformer("flux").transformer_blocks[0]),
+    "another list": lambda model: setattr(
+        model, "single_transformer_blocks", tiny_transformer("flux", seed=1).single_transformer_blocks
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_list_of_other_blocks_runs_uncached_and_is_named(change: str, caplog: pytest.LogCaptureFixture) -> None:
+    pipe, plain = tiny_pipeline("flux"), tiny_pipeline("flux")
+    CHANGES[change](plain.transformer)
+    expected = call(plain, 4)
+    with POLICY.apply(pipe):
+        call(pipe, 4)
+        CHANGES[change](pipe.transformer)
+        with caplog.at_level(logging.WARNING, "cachedsl"):
+            assert torch.equal(call(pipe, 4), expected)
+            call(pipe, 4)
+        named = [record.getMessage() for record in caplog.records if "apply the policy again" in record.getMessage()]
+        assert len([message for message in named if "transformer_blocks are others" in message]) == 1
+    assert torch.equal(call(pipe, 4), expected)
+    with POLICY.apply(pipe) as cached:
+        call(pipe, 4)
+        assert "reused" in {step.outcome for step in cached.trace.steps()}
+
+
+def test_a_removed_handle_keeps_what_happened_and_not_the_model() -> None:
+    pipe = tiny_pipeline("flux")
+    gone = [weakref.ref(pipe), weakref.ref(pipe.transformer)]
+    cached = POLICY.apply(pipe)
+    call(pipe, 4)
+    cached.remove()
+    del pipe
+    gc.collect()
+    assert [one() for one in gone] == [None, None]
+    assert "reused" in str(cached.summary())
+    assert cached.plan(4).stacks
+    with pytest.raises(NotAttached, match="apply it again"), cached:
+        pass
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_handle_is_not_copied(duplicate: Callable[[Any], Any]) -> None:
+    with (
+        POLICY.apply(tiny_transformer("dit")) as cached,
+        pytest.raises(TypeError, match="apply the policy to the copy"),
+    ):
+        duplicate(cached)
