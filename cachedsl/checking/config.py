@@ -21,7 +21,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -29,11 +29,12 @@ from attrs import evolve, field, frozen
 from cachedsl.checking.formats import NAMES
 from cachedsl.checking.lints import Held
 from cachedsl.checking.models import held_on
-from cachedsl.checking.plans_table import PlansTable, matches, means, nearest_pyproject, read_table
-from cachedsl.checking.selection import Selection, wrong_selector
+from cachedsl.checking.plans_table import PlansTable, matches, means, nearest_pyproject, no_policy, read_table
+from cachedsl.checking.selection import ALL, Selection, wrong_selector
 from cachedsl.language.refusals import nearest
 from cachedsl.rules.shape.config import BAD_CONFIG
 from cachedsl.text.finding import CachedslError, Finding, Span, in_file_order
+from cachedsl.text.places import BOM
 from cachedsl.text.scalars import printable, shortened
 
 if sys.version_info >= (3, 11):
@@ -98,16 +99,26 @@ def config_of(folder: Path) -> Config:
 
 def read_config(path: Path) -> Config | None:
     """Return what a pyproject.toml says; None where it says nothing of cachedsl."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if "cachedsl" not in text:
+    data = path.read_bytes()
+    if b"cachedsl" not in data:
         return None
     file = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
     try:
+        text = data.decode("utf-8").replace("\r\n", "\n")
         tree = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        why, span = f"byte 0x{data[error.start]:02x} at offset {error.start} is not UTF-8", Span(file)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+), column (\d+)", str(error))
-        span = Span(file) if found is None else Span(file, int(found[1]), int(found[2]))
-        return Config(path.parent, file, findings=[BAD_CONFIG.finding(f"the file is not TOML: {error}", span)])
+        why, span = str(error), Span(file) if found is None else Span(file, int(found[1]), int(found[2]))
+        if text.startswith(BOM):
+            why, span = "it begins with a byte order mark, which TOML does not have", Span(file)
+    except RecursionError:
+        why, span = "values are nested too deep", Span(file)
+    else:
+        why, span = "", Span(file)
+    if why:
+        return Config(path.parent, file, findings=[BAD_CONFIG.finding(f"the file is not TOML: {why}", span)])
     tool = tree.get("tool")
     own = tool.get("cachedsl") if isinstance(tool, Mapping) else None
     if own is None:
@@ -140,7 +151,7 @@ class _Reader:
             self._findings += wrong
             table = PlansTable(self._root, entries)
         baseline = self._one(own, "baseline", "a path", lambda value: bool(value))
-        select = self._names(own, "select", own.get("select", ["all"]))
+        select = self._names(own, "select", own.get("select", [ALL])) or ((ALL,) if own.get("select") else ())
         per_file = own.get("per-file-ignores", {})
         if not isinstance(per_file, Mapping):
             self._wrong("per-file-ignores", "per-file-ignores: expected a table of patterns with lists of codes")
@@ -151,7 +162,9 @@ class _Reader:
             Selection(
                 (*select, *self._names(own, "extend-select", own.get("extend-select", []))),
                 self._names(own, "ignore", own.get("ignore", [])),
-                tuple((one, self._names(own, "per-file-ignores", names)) for one, names in per_file.items()),
+                tuple(
+                    (self._pattern(one), self._names(own, "per-file-ignores", names)) for one, names in per_file.items()
+                ),
             ),
             None if baseline is None else str(self._root / baseline),
             self._one(own, "fail-on", " or ".join(SEVERITIES), lambda value: value in SEVERITIES) or "error",
@@ -171,15 +184,25 @@ class _Reader:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             self._wrong(key, f"{key}: expected a list of codes and categories, got {shortened(repr(value), 60)}")
             return ()
-        for name in value:
-            why = wrong_selector(name)
-            if why is not None:
-                self._wrong(key, f"{key}: {why}")
-        return tuple(value)
+        wrong = {name: why for name in value if (why := wrong_selector(name)) is not None}
+        for why in wrong.values():
+            self._wrong(key, f"{key}: {why}")
+        return tuple(name for name in value if name not in wrong)
+
+    def _pattern(self, pattern: str) -> str:
+        path = PurePosixPath(pattern)
+        if "\\" in pattern or path.is_absolute() or ".." in path.parts or not path.parts:
+            said = shortened(repr(pattern), 60)
+            message = f"per-file-ignores: expected a path or a glob below this folder, got {said}"
+            self._wrong("per-file-ignores", message, "folders are parted by `/`, also on Windows")
+        return pattern.removeprefix("./")
 
     def _models(self, table: PlansTable | None) -> Iterator[Finding]:
-        """Yield which entries of `plans` name no model that is known."""
+        """Yield which entries of `plans` name no model that is known, and which no policy that is there."""
         for entry in () if table is None else table.entries:
+            missing = no_policy(self._root, entry)
+            if missing is not None:
+                yield missing
             try:
                 held_on(_paths(self._root, entry.models), entry.steps)
             except CachedslError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from cachedsl.checking.plans_table import BAD_TABLE, PlansEntry, PlansTable, matches
+from cachedsl.checking.plans_table import BAD_TABLE, PlansEntry, PlansTable, matches, no_policy
 from cachedsl.explain.diff import Change, PlanDiff, diff
 from cachedsl.explain.diff_report import Compared
 from cachedsl.language.policy import Policy, stem_of
@@ -58,8 +58,7 @@ def kept_plans(table: PlansTable) -> tuple[KeptPlan, ...]:
         if not files and bundled_path(entry.policy) is not None:
             files = [entry.policy]
         if not files:
-            message = f"plans: no policy matches `{entry.policy}`"
-            wrong.append(BAD_TABLE.finding(message, entry.span, f"paths are relative to {table.root}"))
+            wrong += filter(None, [no_policy(table.root, entry)])
         for plan in (
             _kept(entry, file, model, steps) for file in files for model in entry.models for steps in entry.steps
         ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Literal
 
 from cachedsl.checking.sources import Source
@@ -58,12 +59,19 @@ def _by_keys(names: set[str], text: str) -> FileKind:
         return "adapter"
     if own:
         return "policy"
+    if "version" in names and all(name in POLICY or _is_near(name) for name in names):
+        return "policy" if "{{" not in text else "stranger"
     if not names - {"ratios"} <= POLICY:
         return "stranger"
     if "ratios" in names:
         return "ratios"
     # Braces as templates have them, beside keys that any tool may have.
     return "policy" if names and "{{" not in text else "stranger"
+
+
+def _is_near(name: str) -> bool:
+    """Tell whether a key is hardly anything but one of ours, misspelt."""
+    return bool(get_close_matches(name, OWN, 1, 0.8))
 
 
 def _is_plan(root: Node | None) -> bool:

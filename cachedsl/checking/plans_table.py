@@ -19,6 +19,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from cachedsl.loading import bundled_path
 from cachedsl.text.finding import Finding, PolicyError, Rule, Span, in_file_order
 from cachedsl.text.paths import real_path
 from cachedsl.text.scalars import shortened
@@ -105,6 +106,14 @@ def _means(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
     return bool(path) and fnmatchcase(path[0], pattern[0]) and _means(pattern[1:], path[1:])
 
 
+def no_policy(root: Path, entry: PlansEntry) -> Finding | None:
+    """Return what is wrong with an entry that names no policy: neither a file below `root` nor a bundled one."""
+    if bundled_path(entry.policy) is not None or next(matches(root, entry.policy), None) is not None:
+        return None
+    message = f"plans: no policy matches `{shortened(entry.policy)}`"
+    return BAD_TABLE.finding(message, entry.span, f"paths are relative to {root}")
+
+
 def nearest_pyproject(start: Path) -> Path | None:
     """Return the pyproject.toml of `start` or of the nearest folder above that has one."""
     for folder in (start, *start.parents):
@@ -120,16 +129,20 @@ def nearest_table(start: Path) -> PlansTable | None:
         PolicyError: it cannot be read; all findings at once.
     """
     file = nearest_pyproject(start)
+    text = ""
+    while file is not None and "cachedsl" not in (text := file.read_text(encoding="utf-8", errors="replace")):
+        file = None if file.parent == file.parent.parent else nearest_pyproject(file.parent.parent)
     if file is None:
         return None
     shown = PYPROJECT if file.parent == start else str(file)
-    text = file.read_text(encoding="utf-8", errors="replace")
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyError([BAD_TABLE.finding(f"no TOML: {error}", _span_of_error(str(error), shown))]) from None
     tool = tree.get("tool", {})
     own = tool.get("cachedsl", {}) if isinstance(tool, Mapping) else {}
+    if not own and isinstance(own, Mapping) and file.parent != file.parent.parent:
+        return nearest_table(file.parent.parent)  # it only speaks of cachedsl, as in its dependencies
     if not isinstance(own, Mapping) or "plans" not in own:
         return None
     entries, findings = read_table(own["plans"], text, shown)

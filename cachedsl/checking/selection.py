@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import PurePath
 
 from attrs import field, frozen
@@ -13,6 +14,7 @@ from cachedsl.checking.catalogue import ELSEWHERE, all_rules, rule_called
 from cachedsl.text.finding import CATEGORIES, Rule
 
 ALL = "all"
+MAX_STARS = 6
 
 
 def wrong_selector(name: str) -> str | None:
@@ -38,7 +40,9 @@ class Selection:
     Attributes:
         select: codes, categories or `all`.
         ignore: likewise, what is left out of them.
-        per_file: patterns of paths, relative to the folder of pyproject.toml, and what is left out there.
+        per_file: patterns of paths, relative to the folder of pyproject.toml, and what is left out there. A pattern
+            that a folder has holds for all below it, one without `/` for files of that name in any folder, and `**/`
+            for any number of folders, none as well.
     """
 
     select: tuple[str, ...] = (ALL,)
@@ -65,5 +69,16 @@ def _weight(rule: Rule, names: Iterable[str]) -> int:
 
 
 def _in(path: PurePath, pattern: str) -> bool:
-    text = path.as_posix()
-    return fnmatchcase(text, pattern) or ("/" not in pattern and fnmatchcase(path.name, pattern))
+    names = [path.as_posix(), *(parent.as_posix() for parent in path.parents if parent.name)]
+    if "/" not in pattern:
+        names.append(path.name)
+    return any(fnmatchcase(name, one) for one in _spelt(pattern.rstrip("/")) for name in names)
+
+
+@lru_cache(maxsize=256)
+def _spelt(pattern: str) -> tuple[str, ...]:
+    """Return a pattern with each `**/` written as some folders, and as none."""
+    head, found, tail = pattern.partition("**/")
+    if not found or pattern.count("**/") > MAX_STARS:
+        return (pattern,)
+    return tuple(f"{head}{between}{one}" for one in _spelt(tail) for between in ("*/", ""))

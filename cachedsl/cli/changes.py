@@ -14,7 +14,7 @@ from cachedsl.checking.fixing import Fixed, difference, fix_source
 from cachedsl.checking.ignores import add_ignores
 from cachedsl.checking.run import Run
 from cachedsl.checking.sources import Source
-from cachedsl.cli.output import emit, say
+from cachedsl.cli.output import emit, say, system_said
 from cachedsl.text.writing import write_whole
 
 
@@ -56,19 +56,34 @@ def _unseen(path: Path, run: Run) -> Counter[Known]:
         return Counter()  # it is written anew
 
 
-def apply_all(run: Run, unsafe: bool) -> dict[str, int]:
-    """Make the fixes of all files, standard input's to standard output; return how many were made, by file."""
+def apply_all(run: Run, unsafe: bool) -> tuple[dict[str, int], bool]:
+    """Make the fixes of all files, standard input's to standard output.
+
+    Return how many were made, by file, and whether all could be written; one that cannot stays as it is, and is told.
+    """
     made: dict[str, int] = {}
+    written = True
     for source, fixed in _fixed(run, unsafe):
-        if fixed is not None:
-            made[source.file] = len(fixed.applied)
-            if _is_file(run, source) and source.path is not None:
-                write_whole(source.path, fixed.text)
-            run.replace(source, fixed.text)
+        if fixed is None:
+            continue
+        if _is_file(run, source) and source.path is not None and not _written(source.path, fixed.text):
+            written = False
+            continue
+        made[source.file] = len(fixed.applied)
+        run.replace(source, fixed.text)
     for source in run.sources:
         if run.is_stdin(source):
             click.echo(source.document.text.encode("utf-8", "surrogatepass"), nl=False)
-    return made
+    return made, written
+
+
+def _written(path: Path, text: str) -> bool:
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        say(f"not mended: {system_said(error)}", err=True)
+        return False
+    return True
 
 
 def show_changes(run: Run, unsafe: bool) -> bool:
@@ -85,15 +100,17 @@ def add_comments(run: Run, reason: str, known: Baselines) -> None:
     """Write a comment to each finding that ignores it."""
     if any(sign in reason for sign in "\r\n") or not reason.isprintable():
         raise click.UsageError("--add-ignore: the reason is one line")
-    added, left = 0, 0
+    added, left, written = 0, 0, True
     for one in run.examine(known=known):
         source = one.source
         if source is None or not one.findings or not _is_file(run, source) or source.path is None:
             left += len(one.findings)
             continue
         text, without = add_ignores(source.document, one.findings, reason)
-        if text != source.document.text:
-            write_whole(source.path, text)
+        if text != source.document.text and not _written(source.path, text):
+            written = False
+            left += len(one.findings)
+            continue
         left += len(without)
         added += len(one.findings) - len(without)
         for found in without:
@@ -101,7 +118,7 @@ def add_comments(run: Run, reason: str, known: Baselines) -> None:
     say(f"{_count(added, 'finding')} ignored by comments")
     if left:
         say(f"{_count(left, 'finding')} left: mend them, or name them under per-file-ignores", err=True)
-        raise SystemExit(1)
+        raise SystemExit(1 if written else 2)
 
 
 def _fixed(run: Run, unsafe: bool) -> Iterator[tuple[Source, Fixed | None]]:

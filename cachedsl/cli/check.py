@@ -136,7 +136,7 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
         add_comments(run, given["add_ignore"], known)
         return
     fixing = given["fix"] or given["unsafe_fixes"]
-    fixed = apply_all(run, given["unsafe_fixes"]) if fixing else {}
+    fixed, written = apply_all(run, given["unsafe_fixes"]) if fixing else ({}, True)
     checked = run.examine(known=known)
     if given["skip_others"]:
         checked = [one for one in checked if one.kind != "stranger" or one.findings]
@@ -151,6 +151,8 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
         write_out("".join(f"{line}\n" for line in lines), given["output_file"])
     else:
         emit(lines, err=fixing and "-" in paths, for_people=form.for_people)
+    if not written:
+        raise SystemExit(2)
     if not given["exit_zero"] and any(_fails(run, one, given["fail_on"]) for one in checked):
         raise SystemExit(1)
 

@@ -6,6 +6,7 @@ A `Rule` is what can be wrong; a `Finding` is one place where it is. Every error
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -27,6 +28,8 @@ RULES_URL = "https://cachedsl.dev/rules/"
 """Where docs/rules.md is published; every rule has an anchor there."""
 
 SHOWN_PER_RULE = 20
+LONGEST_WORD = 200
+_LONG_WORD = re.compile(rf"[^\s`]{{{LONGEST_WORD + 1},}}")
 
 
 @frozen(order=True)
@@ -136,8 +139,16 @@ class Rule:
         fix: Fix | None = None,
         severity: Severity | None = None,
     ) -> Finding:
-        """Return a finding of this rule at `span`. `hint` is the way out, without a full stop."""
-        return Finding(self, message, span, hint, related, fix, self.severity if severity is None else severity)
+        """Return a finding of this rule at `span`. `hint` is the way out, without a full stop.
+
+        A name of a file that is longer than any name has reason to be is cut in both.
+        """
+        said, way = _bounded(message), hint and _bounded(hint)
+        return Finding(self, said, span, way, related, fix, self.severity if severity is None else severity)
+
+
+def _bounded(text: str) -> str:
+    return _LONG_WORD.sub(lambda found: f"{found[0][: LONGEST_WORD - 3]}...", text)
 
 
 @frozen

@@ -279,3 +279,23 @@ def test_what_follows_from_an_error_of_the_text_is_not_said() -> None:
     assert [one.code for one in found] == ["tab-indent"]
     found = check_source(source_of(b"version: 1\n\tx\ntail: y\n")).findings
     assert [one.code for one in found] == ["tab-indent", "bad-value"]
+
+
+def test_a_link_to_itself_is_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "a.yaml").write_text("version: 1\nextends: loop.yaml\n")
+    result = check(str(tmp_path))
+    assert result.exit_code == 1
+    assert "loop.yaml:1:1: error[cannot-read]" in result.stdout
+    assert "a.yaml:2:10: error[extends-missing]" in result.stdout
+
+
+def test_ctrl_c_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.yaml").write_text("version: 1\n")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cachedsl.cli.check.Run", stopped)
+    result = check(str(tmp_path))
+    assert (result.exit_code, result.stderr) == (130, "stopped\n")

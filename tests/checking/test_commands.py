@@ -130,3 +130,31 @@ def test_errors_of_our_own_end_without_a_traceback(
 def test_python_m_cachedsl() -> None:
     done = subprocess.run([sys.executable, "-m", "cachedsl", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("cachedsl, version ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["diff", "f8b0", "f1b0"],
+        ["diff", "f8b0", "f1b0", "--format", "markdown"],
+        ["explain", "f8b8-taylor", "--model", "flux", "--steps", "28"],
+        ["init", "--model", "flux"],
+        ["plan", "f8b0", "--model", "flux", "--steps", "28"],
+        ["schema", "policy"],
+        ["rules"],
+        ["rules", "--markdown"],
+        ["rule", "no-effect"],
+        ["check", "--output-format", "full", "."],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("charset", ["ascii", "cp1252"])
+def test_no_character_stops_a_command(
+    arguments: list[str], charset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.yaml").write_text("version: 1\nwarmup: \u6f22\n", encoding="utf-8")
+    result = CliRunner(charset=charset).invoke(main, arguments)
+    assert result.exit_code == int(arguments[0] == "check"), result.stderr
+    if arguments[0] in ("diff", "init", "plan"):
+        assert result.stdout_bytes.decode("utf-8") == run(*arguments).stdout, "a file that it is led to is UTF-8"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -119,3 +120,63 @@ def test_fixes_that_never_end_are_given_up() -> None:
     fixed = fix_source(look(source), look, unsafe=False)
     assert fixed is not None
     assert fixed.text.count("# more") == 10
+
+
+JSON_POLICY = """{
+  "version": 1,
+  "name": "slow",
+  "steps": 1101,
+  "warmpu": 8,
+  "compute": {"front": 8, "back": 0},
+  "stacks": {"blocks": {"warmup": 8}},
+  "reuse": {"signal": {"tap": "residual"}, "max_continuous": 0}
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["fast.json", "fast.yaml"])
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_what_is_json_stays_json(name: str, unsafe: bool) -> None:
+    Path(name).write_text(JSON_POLICY)
+    check(name, "--extend-select", "shorthand", "--unsafe-fixes" if unsafe else "--fix")
+    tree = json.loads(Path(name).read_text())
+    assert tree["steps"] == "1101"
+    assert tree["name"] == ("fast" if unsafe else "slow")
+    assert ("warmup" in tree) == unsafe
+    check(name, "--extend-select", "shorthand", "--unsafe-fixes" if unsafe else "--fix")
+    if unsafe:
+        tree = json.loads(Path(name).read_text())
+        assert (tree["reuse"]["signal"], tree["compute"]) == ("residual", "F8B0")
+
+
+def test_json_gets_no_comments() -> None:
+    Path("fast.json").write_text(JSON_POLICY)
+    result = check("fast.json", "--add-ignore", "later")
+    assert (result.exit_code, Path("fast.json").read_text()) == (1, JSON_POLICY)
+    assert "no comment can be put to: fast.json:3:11: warning[file-name]" in result.stderr
+
+
+@pytest.mark.parametrize("option", [["--unsafe-fixes"], ["--add-ignore", "later"]])
+def test_a_read_only_file_stays_and_the_others_are_mended(file: Path, option: list[str]) -> None:
+    Path("other.yaml").write_text(TEXT, newline="")
+    os.chmod(file, 0o444)
+    result = check(".", *option)
+    assert result.exit_code == 2
+    assert "not mended: fast.yaml: it is read-only" in result.stderr
+    assert file.read_bytes().decode() == TEXT
+    assert Path("other.yaml").read_text() != TEXT
+
+
+def test_broken_yaml_gets_no_comments(file: Path) -> None:
+    text = "\ufeffversion: 1\nreuse: {max_accumulat# note\ned: 0.4}\nwarmpu: 1\ntail: 1: 2\n"
+    file.write_text(text, newline="")
+    result = check("fast.yaml", "--add-ignore", "later")
+    assert (result.exit_code, file.read_text()) == (1, text)
+
+
+def test_a_finding_about_the_whole_file_has_a_line_that_a_comment_can_be_put_to(file: Path) -> None:
+    file.write_text("# head\nversion: 1\nreuse: {threshold: 0.1}\n")
+    steps = ("fast.yaml", "--steps", "8")
+    assert "fast.yaml:2:1: warning[no-step-left]" in check(*steps).stdout
+    assert check(*steps, "--add-ignore", "later").exit_code == 0
+    assert check(*steps).stdout == "1 policy checked, 0 findings\n"

@@ -276,3 +276,38 @@ def test_a_clean_folder_in_every_format(tmp_path: Path) -> None:
     assert outputs["github"].stdout == outputs["json-lines"].stdout == ""
     assert json.loads(outputs["gitlab"].stdout) == []
     assert json.loads(outputs["sarif"].stdout)["runs"][0]["results"] == []
+
+
+NAMES_OF_KEYS = [
+    "version: 1\n{}: 1\nwarmup: 4\n",
+    "version: 1\nextends: {}\n",
+    "version: 1\nname: {}\nwarmup: 4\n",
+    "version: 1\nwarmup: {}\n",
+    "version: 1\nstacks: {{{}: {{warmup: 4}}}}\n",
+    "version: 1\nreuse: {{signal: {{tap: magnitude, ratios: {}}}}}\n",
+    "family: x\ntransformers: {{{}: {{stacks: {{b: {{pattern: 1, long_skips: 1}}}}}}}}\n",
+]
+
+
+@pytest.mark.parametrize("text", NAMES_OF_KEYS)
+@pytest.mark.parametrize("name", ["x" * 5000, "\u6f22" * 3000])
+def test_a_name_without_end_makes_no_message_without_end(folder: Path, text: str, name: str) -> None:
+    (folder / "long.yaml").write_text(text.format(name), encoding="utf-8")
+    result = check("long.yaml", "--model", "flux", "--steps", "28", "--output-format", "json")
+    found = json.loads(result.stdout)["findings"]
+    assert found
+    assert all(len(one["message"]) < 1000 and len(one["hint"] or "") < 1000 for one in found)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
+@pytest.mark.parametrize("form", NAMES)
+def test_a_name_of_a_file_need_not_be_utf_8(folder: Path, form: str) -> None:
+    name = os.fsdecode(b"\xff\xfe \xc3\xa4.yaml")
+    (folder / name).write_text(FILES["wrong.yaml"])
+    done = check(name, "--output-format", form, "-o", "report")
+    assert done.exit_code == 1, done.output
+    text = (folder / "report").read_bytes().decode("utf-8")
+    if form == "sarif":
+        assert "%FF%FE%20%C3%A4.yaml" in text
+    assert check(name, "--baseline", "base.json", "--write-baseline").exit_code == 0
+    assert "gone" not in check(name, "--baseline", "base.json", "--output-format", "concise").stdout

@@ -41,6 +41,10 @@ def test_one_key_of_ours_makes_a_policy(key: str) -> None:
     [
         ("version: 1\n", "policy"),
         ("version: 1\nname: x\nextends: f8b0\n", "policy"),
+        ("version: 1\nname: x\nsteps: {every: 2}\nwarmpu: 4\n", "policy"),
+        ("version: 1\npredicts: taylor\n", "policy"),
+        ("name: x\nstack: heroku-22\n", "stranger"),
+        ("version: 1\nname: x\nstack: heroku-22\nbuild: {}\n", "stranger"),
         ("name: x\nsteps: {every: 2}\n", "policy"),
         ("runtime: python39\nservice: x\n", "stranger"),
         (OURS.format("policy") + "anything: 1\n", "policy"),

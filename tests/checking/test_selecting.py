@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cachedsl.checking import run as module
 from cachedsl.checking.config import KEYS, config_of
 from cachedsl.checking.ignores import add_ignores, ignores_of
+from cachedsl.checking.plans_table import nearest_table
 from cachedsl.checking.run import Options, Run
 from cachedsl.cli.main import main
 from cachedsl.text.document import parse_document
@@ -310,6 +311,8 @@ def test_the_tables_of_the_page_are_what_is_read(folder: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
     tables = re.findall(r"```toml\n(.*?)```", page, re.S)
     assert len(tables) == 2
+    (folder / "policies").mkdir()
+    (folder / "policies" / "flux-a.yaml").write_text("version: 1\n")
     for text in tables:
         (folder / "pyproject.toml").write_text(text)
         config = config_of(folder)
@@ -339,9 +342,7 @@ def test_a_baseline_keeps_what_a_call_does_not_look_at(folder: Path) -> None:
     assert codes(".", "--baseline", "base.json") == []
 
 
-@pytest.mark.parametrize(
-    "count", ["-3", "0", "1.5", "true", "null", '"1"', "1e400"]
-)  # fmt: skip
+@pytest.mark.parametrize("count", ["-3", "0", "1.5", "true", "null", '"1"', "1e400"])
 def test_a_count_of_a_baseline_is_a_whole_number(folder: Path, count: str) -> None:
     text = '{"format": "cachedsl.baseline", "version": 1, "findings": {"a.yaml": {"file-name": {"m": COUNT}}}}'
     text = text.replace("COUNT", count)
@@ -388,3 +389,72 @@ def test_options_of_which_one_would_do_nothing_are_refused(folder: Path, options
     assert result.exit_code == 2
     assert "do not go together" in result.stderr
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hidden"),
+    [
+        ("inner/*.yaml", {"inner/fast.yaml", "inner/deep/fast.yaml"}),
+        ("./inner/fast.yaml", {"inner/fast.yaml"}),
+        ("inner", {"inner/fast.yaml", "inner/deep/fast.yaml"}),
+        ("inner/deep/", {"inner/deep/fast.yaml"}),
+        ("**/fast.yaml", {"fast.yaml", "inner/fast.yaml", "inner/deep/fast.yaml"}),
+        ("inner/**/fast.yaml", {"inner/fast.yaml", "inner/deep/fast.yaml"}),
+        ("fast.yaml", {"fast.yaml", "inner/fast.yaml", "inner/deep/fast.yaml"}),
+        ("inne", set()),
+    ],
+)
+def test_which_files_a_pattern_means(folder: Path, pattern: str, hidden: set[str]) -> None:
+    (folder / "wrong.yaml").unlink()
+    (folder / "inner" / "deep").mkdir(parents=True)
+    for name in ("inner", "inner/deep"):
+        (folder / name / "fast.yaml").write_text((folder / "fast.yaml").read_text())
+    (folder / "pyproject.toml").write_text(f'[tool.cachedsl]\nper-file-ignores = {{"{pattern}" = ["file-name"]}}\n')
+    found = json.loads(check(".", "--output-format", "json").stdout)["findings"]
+    everywhere = {"fast.yaml", "inner/fast.yaml", "inner/deep/fast.yaml"}
+    assert {one["file"] for one in found} == everywhere - hidden
+
+
+@pytest.mark.parametrize("pattern", ["inner\\\\*.yaml", "/inner/*.yaml", "../x/*.yaml", ""])
+def test_a_pattern_that_means_nothing_is_an_error(folder: Path, pattern: str) -> None:
+    (folder / "pyproject.toml").write_text(f'[tool.cachedsl]\nper-file-ignores = {{"{pattern}" = ["style"]}}\n')
+    assert "pyproject.toml:2:1: error[bad-config]: per-file-ignores: expected a path or a glob" in check(".").stdout
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"\xef\xbb\xbf[tool.cachedsl]\n", "it begins with a byte order mark, which TOML does not have"),
+        (b'[tool.cachedsl]\nignore = ["\xff"]\n', "byte 0xff at offset 27 is not UTF-8"),
+        (b"[tool.cachedsl]\nignore = " + b"[" * 5000, "values are nested too deep"),
+    ],
+)
+def test_what_is_not_toml_is_told_by_its_cause(folder: Path, data: bytes, why: str) -> None:
+    (folder / "pyproject.toml").write_bytes(data)
+    result = check(".")
+    assert result.exit_code == 1
+    assert f"error[bad-config]: the file is not TOML: {why}" in result.stdout
+
+
+def test_a_wrong_choice_of_rules_hides_nothing(folder: Path) -> None:
+    for chosen in ('"style"', '["stile"]'):
+        (folder / "pyproject.toml").write_text(f"[tool.cachedsl]\nselect = {chosen}\n")
+        assert codes(".") == ["bad-config", "file-name", "file-name", "unknown-key"]
+
+
+def test_an_entry_of_plans_that_holds_no_policy_is_an_error(folder: Path) -> None:
+    table = '[[tool.cachedsl.plans]]\npolicy = "{}"\nmodel = "flux"\nsteps = 28\n'
+    for pattern, wrong in (("policies/*.yaml", True), ("fast.yaml", False), ("*.yaml", False), ("f8b0", False)):
+        (folder / "pyproject.toml").write_text(table.format(pattern))
+        assert ("bad-plans-table" in codes(".", "--select", "bad-plans-table")) == wrong
+
+
+def test_the_table_is_that_of_the_nearest_project_that_has_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "pyproject.toml").write_text('[[tool.cachedsl.plans]]\npolicy = "f8b0"\nmodel = "flux"\nsteps = 28\n')
+    (folder / "inner").mkdir()
+    monkeypatch.chdir(folder / "inner")
+    for text in ("[tool.other]\n", 'dependencies = ["cachedsl"]\n'):
+        (folder / "inner" / "pyproject.toml").write_text(text)
+        table = nearest_table(Path.cwd())
+        assert table is not None
+        assert table.root == folder

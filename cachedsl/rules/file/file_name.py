@@ -6,7 +6,7 @@ from cachedsl.language.policy import slug_of, stem_of
 from cachedsl.rules.base import Check, Findings, PolicyFile, offer
 from cachedsl.text.entries import replace_value
 from cachedsl.text.finding import Rule
-from cachedsl.text.scalars import written
+from cachedsl.text.scalars import shortened, written
 
 RULE = Rule(
     "file-name",
@@ -26,15 +26,16 @@ def check(context: PolicyFile) -> Findings:
     node = context.root.mapping.get("name")
     if node is None or context.path is None or not isinstance(node.value, str):
         return
-    name, wanted, document = node.value, slug_of(context.path), context.document
-    if name == wanted:
+    wanted, document = slug_of(context.path), context.document
+    if node.value == wanted:
         return
+    name = shortened(node.value, 60)
     title = f"Call the policy `{wanted}`"
     fix = offer(document, title, lambda: replace_value(document, node, written(wanted)), safe=False)
-    hint = (
-        f"call both the same: `name: {wanted}`, or the file `{name}{context.path.name[len(stem_of(context.path)) :]}`"
-    )
-    yield RULE.finding(f"name: the policy is called `{name}`, its file `{context.path.name}`", node.span, hint, fix=fix)
+    file = shortened(context.path.name, 60)
+    suffix = context.path.name[len(stem_of(context.path)) :]
+    hint = f"call both the same: `name: {wanted}`, or the file `{name}{suffix}`"
+    yield RULE.finding(f"name: the policy is called `{name}`, its file `{file}`", node.span, hint, fix=fix)
 
 
 CHECKS = (Check(RULE, check),)
