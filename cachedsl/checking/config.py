@@ -29,11 +29,12 @@ from attrs import evolve, field, frozen
 from cachedsl.checking.formats import NAMES
 from cachedsl.checking.lints import Held
 from cachedsl.checking.models import held_on
-from cachedsl.checking.plans_table import PlansTable, matches, nearest_pyproject, read_table
+from cachedsl.checking.plans_table import PlansTable, nearest_pyproject, read_table
 from cachedsl.checking.selection import Selection, wrong_selector
 from cachedsl.language.refusals import nearest
 from cachedsl.rules.shape.config import BAD_CONFIG
 from cachedsl.text.finding import CachedslError, Finding, Span, in_file_order
+from cachedsl.text.globs import files_that_match
 from cachedsl.text.scalars import printable, shortened
 
 if sys.version_info >= (3, 11):
@@ -217,7 +218,7 @@ def _table_of(config: Config) -> dict[Path, tuple[Held, ...]]:
             held = held_on(_paths(config.plans.root, entry.models), entry.steps)
         except CachedslError:
             continue
-        for path in matches(config.plans.root, entry.policy):
+        for path in files_that_match(config.plans.root, entry.policy):
             table[path] = (*table.get(path, ()), *held)
     return table
 

@@ -19,6 +19,7 @@ from typing import Any
 from attrs import field, frozen
 
 from cachedsl.text.finding import Finding, PolicyError, Rule, Span, in_file_order
+from cachedsl.text.globs import path_matches
 from cachedsl.text.scalars import shortened
 
 if sys.version_info >= (3, 11):
@@ -68,24 +69,12 @@ class PlansTable:
     entries: tuple[PlansEntry, ...] = ()
 
     def of(self, policy: Path) -> tuple[PlansEntry, ...]:
-        """Return the entries that hold the policy at `policy`."""
+        """Return the entries that hold the policy at `policy`, also where it is not there any more."""
         try:
             inside = policy.resolve().relative_to(self.root.resolve())
         except ValueError:
             return ()
-        return tuple(one for one in self.entries if inside in set(matches(self.root, one.policy)))
-
-
-def matches(root: Path, pattern: str) -> Iterator[Path]:
-    """Yield the files that a pattern of the table means, relative to `root`, sorted; hidden ones are left out."""
-    if not any(sign in pattern for sign in "*?["):
-        if (root / pattern).is_file():
-            yield Path(pattern)
-        return
-    for found in sorted(root.glob(pattern)):
-        inside = found.relative_to(root)
-        if found.is_file() and not any(part.startswith(".") for part in inside.parts):
-            yield inside
+        return tuple(one for one in self.entries if path_matches(inside, one.policy))
 
 
 def nearest_pyproject(start: Path) -> Path | None:
