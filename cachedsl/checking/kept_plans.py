@@ -25,7 +25,6 @@ from cachedsl.text.globs import files_that_match, is_pattern
 from cachedsl.text.tree import Node
 from cachedsl.text.writing import write_whole
 
-
 _KEPT = re.compile(r".+\.[A-Za-z0-9._-]+\.\d+\.json", re.DOTALL)
 
 

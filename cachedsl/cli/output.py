@@ -64,12 +64,17 @@ def stop(error: CachedslError) -> SystemExit:
     return SystemExit(1 if hasattr(error, "findings") else 2)
 
 
-def write_out(text: str, file: str | None) -> None:
-    """Print a result, or write it to a file, whole or not at all; what a file cannot be is wrong use."""
+def write_out(text: str, file: str | None, *, for_people: bool = True) -> None:
+    """Print a result, or write it to a file, whole or not at all; what a file cannot be is wrong use.
+
+    What is printed for people is encoded as the terminal takes it, all else as UTF-8; a half of a character, as a
+    file's name may have, is written as an escape.
+    """
     if file is None or file == "-":
-        click.echo(text, nl=False)
+        encoding = (for_people and getattr(sys.stdout, "encoding", None)) or "utf-8"
+        click.echo(text.encode(encoding, "backslashreplace"), nl=False)
         return
     try:
-        write_whole(file, text)
+        write_whole(file, text.encode("utf-8", "backslashreplace").decode("utf-8"))
     except OSError as error:
         raise click.UsageError(f"{file} cannot be written: {(error.strerror or str(error)).lower()}") from error

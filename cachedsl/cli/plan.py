@@ -72,7 +72,7 @@ def _keep(write: bool) -> None:
     if write:
         _write(table, kept, stale)
     else:
-        click.echo(to_text([one.compared for one in kept]), nl=False)
+        write_out(to_text([one.compared for one in kept]), None)
         for file in stale:
             say(f"stale: {shown(table.root / file)} belongs to no policy of the table")
         if stale or any(one.compared.status not in ("same", "refused") for one in kept):
