@@ -29,11 +29,12 @@ from attrs import evolve, field, frozen
 from cachedsl.checking.formats import NAMES
 from cachedsl.checking.lints import Held
 from cachedsl.checking.models import held_on
-from cachedsl.checking.plans_table import PlansTable, matches, means, nearest_pyproject, no_policy, read_table
+from cachedsl.checking.plans_table import PlansTable, nearest_pyproject, no_policy, read_table
 from cachedsl.checking.selection import ALL, Selection, wrong_selector
 from cachedsl.language.refusals import nearest
 from cachedsl.rules.shape.config import BAD_CONFIG
 from cachedsl.text.finding import CachedslError, Finding, Span, in_file_order
+from cachedsl.text.globs import files_that_match, path_matches
 from cachedsl.text.places import BOM
 from cachedsl.text.scalars import printable, shortened
 
@@ -83,7 +84,7 @@ class Config:
             return ()
         if path.exists():
             return _table_of(self).get(inner, ())
-        return tuple(one for pattern, held in _entries_of(self) if means(pattern, inner) for one in held)
+        return tuple(one for pattern, held in _entries_of(self) if path_matches(inner, pattern) for one in held)
 
 
 def config_of(folder: Path) -> Config:
@@ -238,7 +239,7 @@ def _table_of(config: Config) -> dict[Path, tuple[Held, ...]]:
     """Return what is held by path; an entry with a model that is not known holds nothing, which is told once."""
     table: dict[Path, tuple[Held, ...]] = {}
     for pattern, held in _entries_of(config):
-        for path in matches(config.root or Path(), pattern):
+        for path in files_that_match(config.root or Path(), pattern):
             table[path] = (*table.get(path, ()), *held)
     return table
 

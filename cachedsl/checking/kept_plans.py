@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from cachedsl.checking.plans_table import BAD_TABLE, PlansEntry, PlansTable, matches, no_policy
+from cachedsl.checking.plans_table import BAD_TABLE, PlansEntry, PlansTable, no_policy
 from cachedsl.explain.diff import Change, PlanDiff, diff
 from cachedsl.explain.diff_report import Compared
 from cachedsl.language.policy import Policy, stem_of
@@ -21,9 +21,12 @@ from cachedsl.plan.codec import FORMAT, PlanError, from_json, to_json
 from cachedsl.plan.ir import Plan
 from cachedsl.text.document import read_document
 from cachedsl.text.finding import CachedslError, Finding, PolicyError
+from cachedsl.text.globs import files_that_match, is_pattern
 from cachedsl.text.paths import real_path
 from cachedsl.text.tree import Node
 from cachedsl.text.writing import write_whole
+
+_KEPT = re.compile(r".+\.[A-Za-z0-9._-]+\.\d+\.json", re.DOTALL)
 
 
 @frozen
@@ -54,7 +57,7 @@ def kept_plans(table: PlansTable) -> tuple[KeptPlan, ...]:
     found: dict[Path, KeptPlan] = {}
     wrong: list[Finding] = []
     for entry in table.entries:
-        files = [str(path) for path in matches(table.root, entry.policy)]
+        files = [str(path) for path in files_that_match(table.root, entry.policy)]
         if not files and bundled_path(entry.policy) is not None:
             files = [entry.policy]
         if not files:
@@ -82,7 +85,7 @@ def _kept(entry: PlansEntry, policy: str, model: str, steps: int) -> KeptPlan:
 
 def _fixed(parts: tuple[str, ...]) -> Iterator[str]:
     for part in parts:
-        if any(sign in part for sign in "*?["):
+        if is_pattern(part):
             return
         yield part
 
@@ -125,7 +128,8 @@ def _compared(table: PlansTable, kept: KeptPlan, policy: Policy | CachedslError)
     except FileNotFoundError:
         return Kept(kept, Compared(kept.policy, "added", kept.model, kept.steps, plan=plan), text)
     except (OSError, UnicodeDecodeError) as error:
-        why = f"{shown(table.root / kept.file)} cannot be read: {error}"
+        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is no UTF-8 text"
+        why = f"{shown(table.root / kept.file)} cannot be read: {reason}"
         return Kept(kept, Compared(kept.policy, "changed", kept.model, kept.steps, why=why), text)
     if before == text:
         return Kept(kept, Compared(kept.policy, "same", kept.model, kept.steps), text)
@@ -187,13 +191,15 @@ def _written(root: Node, path: tuple[str, ...]) -> Node | None:
 
 
 def stale_files(table: PlansTable) -> tuple[Path, ...]:
-    """Return the plans in the table's folders that no entry asks for, relative to the root, sorted."""
+    """Return the plans in the table's folders that no entry asks for, relative to the root, sorted.
+
+    Only files with such a name as `write_kept` gives are looked at: a plan by another name is somebody else's.
+    """
     wanted = {plan.file for plan in kept_plans(table)}
     found = set()
     for folder in {entry.folder for entry in table.entries}:
-        for path in (table.root / folder).rglob("*.json"):
-            inside = path.relative_to(table.root)
-            if inside not in wanted and _is_plan(path):
+        for inside in (Path(folder) / file for file in files_that_match(table.root / folder, "**/*.json")):
+            if inside not in wanted and _KEPT.fullmatch(inside.name) and _is_plan(table.root / inside):
                 found.add(inside)
     return tuple(sorted(found))
 
@@ -207,7 +213,11 @@ def _is_plan(path: Path) -> bool:
 
 
 def write_kept(table: PlansTable, kept: Kept) -> bool:
-    """Write one plan whole where it is not as it must be; tell whether it was written."""
+    """Write one plan whole where it is not as it must be; tell whether it was written.
+
+    Raises:
+        OSError: the system refused; the file is as it was.
+    """
     if kept.text is None or kept.compared.status == "same":
         return False
     path = table.root / kept.plan.file

@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,8 +20,9 @@ from attrs import field, frozen
 
 from cachedsl.loading import bundled_path
 from cachedsl.text.finding import Finding, PolicyError, Rule, Span, in_file_order
+from cachedsl.text.globs import files_that_match, path_matches
 from cachedsl.text.paths import real_path
-from cachedsl.text.scalars import shortened
+from cachedsl.text.scalars import printable, shortened
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -71,45 +71,23 @@ class PlansTable:
     entries: tuple[PlansEntry, ...] = ()
 
     def of(self, policy: Path) -> tuple[PlansEntry, ...]:
-        """Return the entries that hold the policy at `policy`."""
+        """Return the entries that hold the policy at `policy`, also where it is not there any more."""
         try:
             inside = real_path(policy).relative_to(real_path(self.root))
         except ValueError:
             return ()
-        return tuple(one for one in self.entries if inside in set(matches(self.root, one.policy)))
-
-
-def matches(root: Path, pattern: str) -> Iterator[Path]:
-    """Yield the files that a pattern of the table means, relative to `root`, sorted; hidden ones are left out."""
-    if not any(sign in pattern for sign in "*?["):
-        if (root / pattern).is_file():
-            yield Path(pattern)
-        return
-    for found in sorted(root.glob(pattern)):
-        inside = found.relative_to(root)
-        if found.is_file() and not any(part.startswith(".") for part in inside.parts):
-            yield inside
-
-
-def means(pattern: str, path: PurePath) -> bool:
-    """Tell whether a pattern of the table would mean a file at `path`, relative to the same folder, were it there."""
-    if any(part.startswith(".") for part in path.parts):
-        return not any(sign in pattern for sign in "*?[") and PurePath(pattern) == path
-    return _means(PurePath(pattern).parts, path.parts)
-
-
-def _means(pattern: tuple[str, ...], path: tuple[str, ...]) -> bool:
-    if not pattern:
-        return not path
-    if pattern[0] == "**":
-        return any(_means(pattern[1:], path[at:]) for at in range(len(path)))
-    return bool(path) and fnmatchcase(path[0], pattern[0]) and _means(pattern[1:], path[1:])
+        return tuple(one for one in self.entries if path_matches(inside, one.policy))
 
 
 def no_policy(root: Path, entry: PlansEntry) -> Finding | None:
     """Return what is wrong with an entry that names no policy: neither a file below `root` nor a bundled one."""
-    if bundled_path(entry.policy) is not None or next(matches(root, entry.policy), None) is not None:
+    if bundled_path(entry.policy) is not None or next(files_that_match(root, entry.policy), None) is not None:
         return None
+    if (root / entry.policy).is_dir():
+        inside = printable((PurePath(entry.policy) / "*.yaml").as_posix())
+        return BAD_TABLE.finding(
+            f"plans: `{shortened(entry.policy)}` is a folder", entry.span, f"name its files: `{inside}`"
+        )
     message = f"plans: no policy matches `{shortened(entry.policy)}`"
     return BAD_TABLE.finding(message, entry.span, f"paths are relative to {root}")
 

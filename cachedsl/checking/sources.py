@@ -88,6 +88,11 @@ def read_sources(listing: Listing, stdin: BinaryIO, stdin_filename: str | None =
             yield _source(data, file, Path(file), named)
 
 
+def source_at(path: Path, file: str, named: bool) -> Source:
+    """Return what the file at `path` holds, called `file`; also where it cannot be read."""
+    return _source(_opened(str(path)), file, None, named)
+
+
 def source_of(data: bytes, file: str = "<bytes>", named: bool = True) -> Source:
     """Return a source that is no file."""
     return _source(data, file, None, named)

@@ -13,7 +13,7 @@ import click
 
 from cachedsl.checking.compare import Held, Target, compare_held, compare_sides, read_side
 from cachedsl.checking.plans_table import PlansTable, nearest_table
-from cachedsl.checking.revisions import Revision, RevisionError, find_revision, lay_out
+from cachedsl.checking.revisions import Revision, RevisionError, find_revision, lay_out, why_none
 from cachedsl.cli import completing
 from cachedsl.cli.explain import GENERIC, MAX_STEPS
 from cachedsl.cli.output import write_out
@@ -92,11 +92,12 @@ def diff(
 
 def _compare(old: str, new: str, targets: Callable[[Held], list[Target]], stack: ExitStack) -> Iterator[Compared]:
     revision = _revision_alone(old)
-    before = _side(f"{old}:{new}" if revision else old, stack)
-    after = {} if revision and before and not os.path.lexists(new) else _side(new, stack)
+    before = _side(old, stack) if revision is None else _at(revision, new, stack)
+    gone = revision is not None and bool(before) and not os.path.lexists(new)
+    after = {} if gone else _side(new, stack)
     if set(before) == set(after) == {""}:
         yield from compare_held(before[""], after[""], targets)
-    elif ("" in before and not revision) or ("" in after and not revision):
+    elif ("" in before and revision is None) or ("" in after and revision is None):
         raise click.UsageError("a file and a folder cannot be compared; name two files or two folders")
     else:
         yield from compare_sides(before, after, targets)
@@ -120,19 +121,23 @@ def _loads(name: str) -> bool:
 def _side(name: str, stack: ExitStack) -> Side:
     if os.path.exists(name):
         root = Path(name)
-        return read_side(root, name, lambda inside: root / inside)
+        return read_side(root, name, lambda inside: root / inside if inside else root)
     revised, colon, path = name.partition(":")
     revision = find_revision(revised, Path.cwd()) if colon else None
     if revision is not None:
-        return _at(revision, path, stack)
+        held = _at(revision, path, stack)
+        if not held:
+            said = f"`{printable(path)}` holds no policy and no plan at {printable(revised)}"
+            raise click.UsageError(f"{said}; a path is taken from the folder that you are in")
+        return held
     try:
         return {"": Held(name, None, load_policy(name))}
     except PolicyError as error:
         if any(found.code != NOT_FOUND.code for found in error.findings):
             raise click.UsageError(str(error)) from error
         raise click.UsageError(
-            f"`{printable(name)}` is no file, no folder, no revision of git with a path behind a colon, and no policy; "
-            "`cachedsl policies` lists those that are bundled"
+            f"`{printable(name)}` is no file, no folder, no policy, and no revision of git, alone or as "
+            f"REVISION:PATH; `cachedsl policies` lists the bundled policies; {why_none(Path.cwd())}"
         ) from error
 
 
@@ -146,9 +151,9 @@ def _at(revision: Revision, path: str, stack: ExitStack) -> Side:
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="cachedsl-")))
     lay_out(revision, folder)
     root = folder / inside
-    if not root.exists():
+    if not os.path.lexists(root):
         return {}
-    return read_side(root, f"{revision.name}:{path}", lambda below: here / below)
+    return read_side(root, path, lambda below: here / below if below else here, f"{revision.name}:")
 
 
 def _targets(models: tuple[str, ...], steps: tuple[int, ...]) -> Callable[[Held], list[Target]]:

@@ -92,15 +92,31 @@ def _keep(write: bool) -> None:
 
 
 def _write(table: PlansTable, kept: list[Kept], stale: tuple[Path, ...]) -> None:
-    written = 0
+    """Write and remove what must be; what the system refuses is told, and stops nothing else."""
+    written, removed, failed = 0, 0, False
+    for line in to_text([one.compared for one in kept if one.text is None]).splitlines()[:-2]:
+        say(line, err=True)
     for one in kept:
-        if one.text is None:
-            for line in to_text([one.compared]).splitlines()[:-2]:
-                say(line, err=True)
-        elif write_kept(table, one):
-            written += 1
-            say(f"wrote {shown(table.root / one.plan.file)}")
+        try:
+            if write_kept(table, one):
+                written += 1
+                say(f"wrote {shown(table.root / one.plan.file)}")
+        except OSError as error:
+            failed = True
+            _refused(error, "written", table.root / one.plan.file)
     for file in stale:
-        (table.root / file).unlink()
-        say(f"removed {shown(table.root / file)}, which belongs to no policy of the table")
-    say(f"{len(kept)} plan{'s' * (len(kept) != 1)}, {written} written, {len(stale)} removed")
+        try:
+            (table.root / file).unlink()
+        except OSError as error:
+            failed = True
+            _refused(error, "removed", table.root / file)
+        else:
+            removed += 1
+            say(f"removed {shown(table.root / file)}, which belongs to no policy of the table")
+    say(f"{len(kept)} plan{'s' * (len(kept) != 1)}, {written} written, {removed} removed")
+    if failed:
+        raise SystemExit(2)
+
+
+def _refused(error: OSError, what: str, file: Path) -> None:
+    say(f"{shown(file)} cannot be {what}: {(error.strerror or str(error)).lower()}", err=True)

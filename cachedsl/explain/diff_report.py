@@ -10,6 +10,7 @@ from attrs import frozen
 from cachedsl.explain.cost import Cost
 from cachedsl.explain.diff import Change, PlanDiff
 from cachedsl.plan.ir import Plan
+from cachedsl.text.scalars import printable
 
 FORMAT = "cachedsl.diff"
 VERSION = 1
@@ -43,12 +44,34 @@ class Compared:
 
 
 def to_text(compared: Sequence[Compared]) -> str:
-    """Return one paragraph for each plan that is not the same, and a line that sums up."""
+    """Return one paragraph for each change of a policy, and a line that sums up; what is the same is left out."""
     lines: list[str] = []
+    for group in alike(compared):
+        lines += [*map(printable, _paragraph(group)), ""]
+    return "\n".join([*lines, summed_up(compared)]) + "\n"
+
+
+Group = Sequence[Compared]
+
+
+def alike(compared: Sequence[Compared]) -> list[Group]:
+    """Return what is not the same, in groups of what became alike of one policy, on whatever model and step count."""
+    groups: dict[Any, list[Compared]] = {}
     for one in compared:
         if one.status != "same":
-            lines += [*_paragraph(one), ""]
-    return "\n".join([*lines, summed_up(compared)]) + "\n"
+            groups.setdefault((one.name, one.status, one.why, one.because, _rows(one)), []).append(one)
+    return list(groups.values())
+
+
+def _rows(one: Compared) -> tuple[tuple[str, str, str, str], ...]:
+    """Return what each change is called, what was, what is, and for which block lists; nothing where for all."""
+    if one.diff is None:
+        return ()
+    everywhere = {stack.shape.qualified for stack in one.diff.new.stacks}
+    return tuple(
+        (label(change), change.before, change.after, ", ".join(change.stacks) if _some(change, everywhere) else "")
+        for change in one.diff.changes
+    )
 
 
 def summed_up(compared: Sequence[Compared]) -> str:
@@ -59,25 +82,49 @@ def summed_up(compared: Sequence[Compared]) -> str:
     return f"{len(compared)} plan{'' if len(compared) == 1 else 's'} compared: {said}" if said else "nothing to compare"
 
 
-def _title(one: Compared) -> str:
+def _target(one: Compared) -> str:
     where = [one.model] if one.model else []
-    where += [] if one.steps is None else [f"{one.steps} steps"]
-    return f"{one.name} on {', '.join(where)}" if where else one.name
+    return ", ".join([*where, *([] if one.steps is None else [f"{one.steps} steps"])])
 
 
-def _paragraph(one: Compared) -> Iterator[str]:
-    yield f"{_title(one)}: {one.status}"
-    yield from (f"  because of {place}" for place in one.because)
-    yield from (f"  {line}" for line in one.why.splitlines())
-    if one.plan is not None and one.plan.num_inference_steps is not None:
-        yield f"  blocks run: {one.plan.cost()}"
-    if one.diff is None:
+def _targets(group: Group) -> str:
+    """Return models and step counts: `flux.1-dev, 28 and 50 steps; wan2.1-t2v-1.3b, 28 steps`."""
+    if len(group) == 1:
+        return _target(group[0])
+    counts: dict[str, list[str]] = {}
+    for one in group:
+        counts.setdefault(one.model, []).extend([] if one.steps is None else [str(one.steps)])
+    words = []
+    for model, steps in counts.items():
+        known = f"{' and '.join([', '.join(steps[:-1]), steps[-1]] if steps[1:] else steps)} steps" if steps else ""
+        words.append(", ".join(filter(None, (model, known))))
+    return "; ".join(dict.fromkeys(filter(None, words)))
+
+
+def _on(targets: str) -> str:
+    return f" on {targets}" if targets else ""
+
+
+def _paragraph(group: Group) -> Iterator[str]:
+    first = group[0]
+    yield f"{first.name}{_on(_targets(group))}: {first.status}"
+    yield from (f"  because of {place}" for place in first.because)
+    yield from (f"  {line}" for line in first.why.splitlines())
+    for what, before, after, where in _rows(first):
+        yield f"  {what}: {before} → {after}{f' [{where}]' if where else ''}"
+    words = [_cost_of(one) for one in group]
+    if len(set(words)) == 1:
+        yield from [f"  blocks run: {words[0]}"] if words[0] else []
         return
-    everywhere = {stack.shape.qualified for stack in one.diff.new.stacks}
-    for change in one.diff.changes:
-        where = f" [{', '.join(change.stacks)}]" if _some(change, everywhere) else ""
-        yield f"  {label(change)}: {change.before} → {change.after}{where}"
-    yield f"  blocks run: {cost_words(*one.diff.costs)}"
+    for one, cost in zip(group, words, strict=True):
+        yield f"  blocks run{_on(_target(one))}: {cost}"
+
+
+def _cost_of(one: Compared) -> str:
+    """Return what a run costs in words; nothing where there is no plan, or one that is new and has no step count."""
+    if one.diff is not None:
+        return cost_words(*one.diff.costs)
+    return "" if one.plan is None or one.plan.num_inference_steps is None else str(one.plan.cost())
 
 
 def _some(change: Change, everywhere: set[str]) -> bool:
@@ -99,33 +146,50 @@ def cost_words(before: Cost | None, after: Cost | None) -> str:
     return words[0] if words[0] == words[1] else f"{words[0]} → {words[1]}"
 
 
+MOST_MARKDOWN = 60_000
+"""Characters of a comment; GitHub takes 65536."""
+
+
 def to_markdown(compared: Sequence[Compared]) -> str:
-    """Return a comment for a pull request: a line that sums up, a table of costs, and what changes in each plan."""
-    lines = [f"**cachedsl**: {summed_up(compared)}", ""]
+    """Return a comment for a pull request: a line that sums up, a table of costs, and what changes in each plan.
+
+    What would make it longer than a comment may be is left out, and the last line says so.
+    """
     shown = [one for one in compared if one.status != "same"]
+    parts = [f"**cachedsl**: {summed_up(compared)}\n"]
     if shown:
-        lines += ["| plan | | blocks run before | after |", "|---|---|---:|---:|"]
-        lines += [f"| {_cell(_title(one))} | {one.status} | {' | '.join(_costs(one))} |" for one in shown]
-    for one in shown:
-        if one.diff is None and not one.why and not one.because:
-            continue
-        lines += ["", f"<details><summary>{_cell(_title(one))}</summary>", ""]
-        lines += [f"Because of {place}." for place in one.because] + ([""] if one.because else [])
-        if one.why:
-            lines += ["```", *one.why.replace("```", "'''").splitlines(), "```"]
-        if one.diff is not None:
-            lines += _table(one.diff)
-        lines += ["", "</details>"]
-    return "\n".join(lines).rstrip() + "\n"
+        parts.append("\n| plan | | blocks run before | after |\n|---|---|---:|---:|\n")
+    parts += [f"| {_title(one.name, _target(one))} | {one.status} | {' | '.join(_costs(one))} |\n" for one in shown]
+    for group in alike(compared):
+        if group[0].diff is not None or group[0].why or group[0].because:
+            parts.append("\n" + "\n".join(_details(group)) + "\n")
+    kept, length = [], 0
+    for part in parts:
+        length += len(part)
+        if length > MOST_MARKDOWN:
+            kept.append("\nThe rest is too long for a comment; `cachedsl diff` shows it.\n")
+            break
+        kept.append(part)
+    return "".join(kept)
 
 
-def _table(diff: PlanDiff) -> Iterator[str]:
-    everywhere = {stack.shape.qualified for stack in diff.new.stacks}
-    yield "| what | before | after | where |"
-    yield "|---|---|---|---|"
-    for change in diff.changes:
-        where = ", ".join(change.stacks) if _some(change, everywhere) else "everywhere"
-        yield f"| {' | '.join(map(_cell, (label(change), change.before, change.after, where)))} |"
+def _details(group: Group) -> Iterator[str]:
+    first = group[0]
+    yield from (f"<details><summary>{_title(first.name, _targets(group))}</summary>", "")
+    yield from (f"Because of {_cell(place)}." for place in first.because)
+    yield from [""] if first.because else []
+    if first.why:
+        yield from ("```", *map(printable, first.why.replace("```", "'''").splitlines()), "```")
+    if first.diff is not None:
+        yield from ("| what | before | after | where |", "|---|---|---|---|")
+        for what, before, after, where in _rows(first):
+            yield f"| {' | '.join(map(_cell, (what, before, after, where or 'everywhere')))} |"
+    yield from ("", "</details>")
+
+
+def _title(name: str, targets: str) -> str:
+    """Return a name as code, in which nothing is a link or calls somebody, and what it is on."""
+    return f"<code>{_cell(name)}</code>{_cell(_on(targets))}"
 
 
 def _costs(one: Compared) -> tuple[str, str]:
@@ -139,7 +203,7 @@ def _costs(one: Compared) -> tuple[str, str]:
 
 def _cell(text: str) -> str:
     """Return text for a cell: no sign of Markdown or HTML in a file's name or a value means anything."""
-    return "".join(f"&#{ord(sign)};" if sign in "\\`*[]|<>&~#\n" else sign for sign in text)
+    return "".join(f"&#{ord(sign)};" if sign in "\\`*_[]|<>&~#!$@" else sign for sign in printable(text))
 
 
 def to_tree(compared: Sequence[Compared]) -> dict[str, Any]:

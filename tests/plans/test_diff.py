@@ -131,7 +131,11 @@ EVIL = "<img onerror=x>|`*_a_*`~~~[x](y)&amp;"
 
 def test_markdown_cannot_be_steered_by_names() -> None:
     found = diff(plan_of(""), plan_of("warmup: 3"))
-    text = to_markdown([Compared(EVIL, "changed", "m|", 12, found), Compared("gone", "removed", why="``` <b>")])
+    because = ("a_b_.yaml:1:1 <img> @bob",)
+    evil = Compared(EVIL, "changed", "m|", 12, found, because=because)
+    text = to_markdown([evil, Compared("gone", "removed", why="``` <b>")])
+    assert "@" not in text
+    assert "_" not in text.replace("[transformer", "")
     assert "<img" not in text
     assert EVIL not in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -148,6 +152,37 @@ def test_json_has_a_format_and_says_both_costs() -> None:
         "stacks": ["transformer.double", "transformer.single"],
     }  # fmt: skip
     assert plan["cost"]["before"]["least"] > plan["cost"]["after"]["least"]
+
+
+def test_what_became_alike_on_several_models_is_said_once() -> None:
+    """A policy's change on each model and step count, and the cost on each; another change is said by itself."""
+    other = ModelShape([StackShape("blocks", 30)], "other")
+
+    def compared(shape: ModelShape, steps: int, new: str) -> Compared:
+        plans = [compile_policy(parse_policy(f"version: 1\n{text}\n"), shape, steps) for text in ("", new)]
+        return Compared("p", "changed", shape.label, steps, diff(*plans))
+
+    three = [compared(SHAPE, 20, "warmup: 6"), compared(other, 20, "warmup: 6"), compared(SHAPE, 28, "warmup: 6")]
+    text = to_text([*three, compared(SHAPE, 30, "warmup: 7")])
+    assert text.startswith("p on model, 20 and 28 steps; other, 20 steps: changed\n  warmup.steps: 8 → 6\n")
+    assert text.count("warmup.steps") == 2
+    assert [line.split(":")[0] for line in text.splitlines() if "blocks run" in line] == [
+        "  blocks run on model, 20 steps", "  blocks run on other, 20 steps", "  blocks run on model, 28 steps",
+        "  blocks run",
+    ]  # fmt: skip
+    assert text.endswith("4 plans compared: 4 changed\n")
+    page = to_markdown([*three, compared(SHAPE, 30, "warmup: 7")])
+    assert page.count("<details>") == 2
+    assert sum(line.startswith("| <code>p</code> on ") for line in page.splitlines()) == 4, "each with its cost"
+    refused = [Compared("q", "refused", model, 28, why="before: bad") for model in ("a", "b")]
+    assert to_text(refused).startswith("q on a, 28 steps; b, 28 steps: refused\n  before: bad\n\n")
+
+
+def test_a_comment_is_never_longer_than_github_takes() -> None:
+    found = diff(plan_of(""), plan_of("warmup: 3"))
+    page = to_markdown([Compared(f"{index:0300}", "changed", "m", 12, found) for index in range(150)])
+    assert len(page) < 65_536
+    assert page.endswith("The rest is too long for a comment; `cachedsl diff` shows it.\n")
 
 
 def run(*arguments: str) -> Result:
@@ -210,9 +245,9 @@ def test_models_and_steps_are_those_of_the_table_or_of_the_options(repository: P
     table = '[[tool.cachedsl.plans]]\npolicy = "policies/*.yaml"\nmodel = "flux"\nsteps = [20, 28]\n'
     (repository / "pyproject.toml").write_text(table)
     (repository / "policies" / "new.yaml").unlink()
-    assert run("diff", "HEAD", "policies/base.yaml").output.count("base.yaml on flux.1-dev") == 2
+    assert "base.yaml on flux.1-dev, 20 and 28 steps: changed" in run("diff", "HEAD", "policies/base.yaml").output
     named = run("diff", "HEAD", "policies/base.yaml", "--model", "wan", "--model", "dit", "--steps", "12").output
-    assert named.count("12 steps: changed") == 2
+    assert "base.yaml on wan2.1-t2v-1.3b, 12 steps; dit-xl-2, 12 steps: changed" in named
     assert "flux" not in named
 
 
@@ -239,3 +274,84 @@ def test_names_and_what_is_none(repository: Path) -> None:
 def test_the_result_is_written_whole(repository: Path) -> None:
     assert run("diff", "HEAD", "policies", "--format", "markdown", "-o", "comment.md").exit_code == 0
     assert (repository / "comment.md").read_text().startswith("**cachedsl**: 4 plans compared: 2 changed, 1 added")
+
+
+def test_names_of_files_steer_neither_a_terminal_nor_a_reader(repository: Path) -> None:
+    names = ["\x1b[31mred.yaml", "a\nb.yaml", "\udcff.yaml", "a:b.yaml"]
+    for name in names:
+        (repository / "policies" / name).write_text("version: 1\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "names")
+    for name in names:
+        (repository / "policies" / name).write_text("version: 1\ntail: 2\n")
+    for form in ("text", "json", "markdown"):
+        file = repository / f"out.{form}"
+        assert run("diff", "HEAD", "policies", "--format", form, "-o", str(file)).exit_code == 0
+        printed = run("diff", "HEAD", "policies", "--format", form).stdout_bytes
+        assert printed == file.read_bytes(), "UTF-8, whole"
+        assert b"\x1b" not in printed
+    told = (repository / "out.text").read_text()
+    assert "policies/\\x1b[31mred.yaml on" in told
+    assert "policies/a\\nb.yaml on" in told
+    assert "\npolicies/a:b.yaml on" in told
+    plans = json.loads((repository / "out.json").read_text())["plans"]
+    assert {plan["name"] for plan in plans} >= {f"policies/{name}" for name in names}
+
+
+def test_a_policy_that_was_broken_is_not_taken_for_one_that_was_removed(repository: Path) -> None:
+    folder = repository / "policies"
+    (folder / "base.yaml").write_bytes(b"\xff\xfe\0")
+    (folder / "child.yaml").write_text("")
+    (folder / "gone.yaml").symlink_to("nowhere")
+    (folder / "stranger.yaml").write_text("on: push\njobs: {}\n")
+    told = run("diff", "HEAD", "policies")
+    assert told.exit_code == 1
+    assert told.output.count(": refused") == 3
+    assert "after: policies/base.yaml:1:1: error[not-text]" in told.output
+    assert "after: policies/child.yaml:1:1: error[empty]" in told.output
+    assert "after: policies/gone.yaml:1:1: error[cannot-read]: the file cannot be read" in told.output
+    assert "stranger" not in told.output
+
+
+def test_both_sides_may_be_wrong(repository: Path) -> None:
+    for name, key in (("old", "warmpu"), ("new", "tial")):
+        (repository / f"{name}.yaml").write_text(f"version: 1\n{key}: 3\n")
+    told = run("diff", "old.yaml", "new.yaml").output
+    assert "before: old.yaml:2:1: error[unknown-key]" in told
+    assert "after: new.yaml:2:1: error[unknown-key]" in told
+
+
+def test_links_are_links_at_a_revision_too(repository: Path) -> None:
+    folder = repository / "policies"
+    (folder / "new.yaml").unlink()
+    (folder / "link.yaml").symlink_to("base.yaml")
+    (folder / "out.yaml").symlink_to("/etc/hostname")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "links")
+    (folder / "out.yaml").unlink()
+    assert run("diff", "HEAD", "policies").output == "3 plans compared: 3 unchanged\n"
+
+
+def test_a_policy_that_is_gone_is_costed_on_the_models_of_the_table(repository: Path) -> None:
+    table = '[[tool.cachedsl.plans]]\npolicy = "policies/*.yaml"\nmodel = "flux"\nsteps = 20\n'
+    (repository / "pyproject.toml").write_text(table)
+    (repository / "policies" / "new.yaml").unlink()
+    assert "HEAD:policies/gone.yaml on flux.1-dev, 20 steps: removed" in run("diff", "HEAD", "policies").output
+
+
+def test_a_revision_that_is_not_there(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert "`git log` lists the revisions" in run("diff", "HEAD~9", "policies").output
+    told = run("diff", "HEAD:policies/nope.yaml", "policies/base.yaml")
+    assert told.exit_code == 2
+    assert "`policies/nope.yaml` holds no policy and no plan at HEAD" in told.output
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "second")
+    shallow = tmp_path_factory.mktemp("shallow")
+    git(shallow, "clone", "-q", "--depth", "1", f"file://{repository}", ".")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(shallow)
+        assert "this clone is shallow: `git fetch --unshallow`" in run("diff", "HEAD~1", "policies").output
+        patch.chdir(tmp_path_factory.mktemp("none"))
+        told = run("diff", "HEAD~1", "policies")
+        assert told.exit_code == 2
+        assert "this folder is in no repository of git" in told.output

@@ -178,3 +178,31 @@ def test_bundled_policies_and_folders_below_a_pattern(repository: Path) -> None:
     assert run("plan", "--write").exit_code == 0
     files = {str(path.relative_to(repository / "plans")) for path in (repository / "plans").rglob("*.json")}
     assert files == {"base.flux.28.json", "child.flux.28.json", "video/base.flux.28.json", "f8b0.flux.28.json"}
+
+
+def test_a_pattern_that_only_newer_pythons_take_is_taken(repository: Path) -> None:
+    (repository / "pyproject.toml").write_text(TABLE.replace("policies/*", "policies/**"))
+    assert run("plan", "--check").output == "2 plans compared: 2 unchanged\n"
+    (repository / "pyproject.toml").write_text(TABLE.replace("policies/*.yaml", "policies"))
+    assert "plans: `policies` is a folder (name its files: `policies/*.yaml`)" in run("plan", "--check").output
+
+
+def test_a_plan_by_another_name_is_not_stale(repository: Path) -> None:
+    """Such as the golden plan of a test, which docs/testing.md keeps in the same folder."""
+    golden = repository / "plans" / "fast.json"
+    golden.write_text((repository / "plans" / "base.flux.28.json").read_text())
+    assert run("plan", "--check").exit_code == 0
+    assert run("plan", "--write").output == "2 plans, 0 written, 0 removed\n"
+    assert golden.exists()
+
+
+def test_what_the_system_refuses_is_told_and_the_others_are_written(repository: Path) -> None:
+    for name in ("base", "child"):
+        (repository / "plans" / f"{name}.flux.28.json").unlink()
+    (repository / "plans" / "base.flux.28.json").mkdir()
+    refused = run("plan", "--write")
+    assert refused.exit_code == 2
+    assert "plans/base.flux.28.json cannot be written: is a directory\n" in refused.output
+    assert "wrote plans/child.flux.28.json\n2 plans, 1 written, 0 removed\n" in refused.output
+    checked = run("plan", "--check").output
+    assert "  plans/base.flux.28.json cannot be read: is a directory\n" in checked

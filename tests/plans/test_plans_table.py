@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cachedsl.checking.plans_table import PlansEntry, matches, means, nearest_table, read_table
+from cachedsl.checking.plans_table import PlansEntry, nearest_table, read_table
 from cachedsl.text.finding import PolicyError
 
 GOOD = """
@@ -85,19 +85,3 @@ def test_what_is_no_table_and_no_toml(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.cachedsl]\nplans = [\n")
     with pytest.raises(PolicyError, match=r"pyproject.toml:\d+:\d+: error\[bad-plans-table\]: no TOML"):
         nearest_table(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        *("a.yaml", "*.yaml", "b/*.yaml", "**/*.yaml", "b/**/*.yaml", "*/*.yaml", "b/c/*", "**/c/?.yaml", "[ab].yaml"),
-        *(".h/x.yaml", ".h/*.yaml", "**/x.yaml", "b/c/d.yaml"),
-    ],
-)
-def test_a_file_that_is_not_there_yet_is_meant_as_if_it_were(pattern: str, tmp_path: Path) -> None:
-    """An editor has texts that were never saved, and `check -` a name."""
-    files = [Path(one) for one in ("a.yaml", "b/x.yaml", "b/c/d.yaml", "b/c/x.yml", ".h/x.yaml", "c/x.yaml", "x.yaml")]
-    for file in files:
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_text("")
-    assert {*matches(tmp_path, pattern)} == {file for file in files if means(pattern, file)}
