@@ -57,8 +57,8 @@ def test_every_key_says_what_it_holds_and_means() -> None:
     listed = list(entries())
     assert len({entry.path for entry in listed}) == len(listed) > 60
     assert all(entry.kind and entry.words.endswith(".") for entry in listed)
-    assert all(tap.words and tap.family for tap in TAPS.values())
-    assert all(method.formula and method.exact_on for method in METHODS.values())
+    assert all(tap.words and tap.family and tap.idea.endswith(".") for tap in TAPS.values())
+    assert all(method.formula and method.exact_on and method.idea.endswith(".") for method in METHODS.values())
 
 
 def test_every_example_of_the_pages_loads() -> None:

@@ -137,10 +137,11 @@ WHEN = {
 
 
 def tap_table() -> str:
-    """Return the table of taps."""
+    """Return the list of taps with what their methods do, and the table of their facts."""
+    ideas = [f"* `{name}`: {tap.family}. {tap.idea}".rstrip() for name, tap in TAPS.items()]
     head = [
-        "| tap | what is looked at | known | reference | accumulate | parameters | family |",
-        "|---|---|---|---|---|---|---|",
+        "| tap | what is looked at | known | reference | accumulate | parameters |",
+        "|---|---|---|---|---|---|",
     ]
     rows = []
     for name, tap in TAPS.items():
@@ -151,18 +152,19 @@ def tap_table() -> str:
         accumulate = str(tap.defaults.get("accumulate", "none"))
         cells = (words, WHEN[tap.source], reference.replace("_", " "), accumulate.replace("_", " "))
         parameters = ", ".join(f"`{one}`" for one in tap.parameters)
-        rows.append(f"| `{name}` | {' | '.join(map(_cell, cells))} | {parameters} | {_cell(tap.family)} |")
-    return "\n".join([*head, *rows]) + "\n"
+        rows.append(f"| `{name}` | {' | '.join(map(_cell, cells))} | {parameters} |")
+    return "\n".join([*ideas, "", *head, *rows]) + "\n"
 
 
 def method_table() -> str:
-    """Return the table of methods."""
-    head = ["| method | parameters | k after the last computed step | exact on |", "|---|---|---|---|"]
+    """Return the list of methods with what they do, and the table of their facts."""
+    ideas = [f"* `{name}`: {method.idea}" for name, method in METHODS.items()]
+    head = ["| method | parameters | k steps after the last computed one | exact on |", "|---|---|---|---|"]
     rows = []
     for name, method in METHODS.items():
         parameters = ", ".join(f"`{one}`" for one in method.parameters)
         rows.append(f"| `{name}` | {parameters} | {_cell(method.formula)} | {_cell(method.exact_on)} |")
-    return "\n".join([*head, *rows]) + "\n"
+    return "\n".join([*ideas, "", *head, *rows]) + "\n"
 
 
 def _cell(text: str) -> str:

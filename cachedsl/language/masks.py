@@ -25,7 +25,7 @@ def _quote_bits(value: Any) -> str | None:
 
 BITS = Text("a string of 0 and 1", "^[01]+$", hint=_quote_bits)
 RUN = Whole("a whole number of at least 1", least=1)
-WORDS_OTHERWISE = "What a 0 means: measure, or reuse unconditionally."
+WORDS_OTHERWISE = "What a 0 means: `dynamic` measures, `static` reuses without measuring."
 
 
 def _otherwise() -> Any:
@@ -35,7 +35,7 @@ def _otherwise() -> Any:
 _PART = Part(
     "steps",
     'a bit string such as "110100", a preset (slow, medium, fast, ultra), or a mapping',
-    "Per-step mask, 1 = compute; needs a known step count.",
+    "A mask that says of each step whether it is computed. It needs a known step count.",
     (sets("preset", word(*PRESETS)), sets("bits", BITS)),
     whole=True,
 )
@@ -46,9 +46,7 @@ class BitMask:
     """A literal step mask: `bits` is a string of 0 and 1, 1 = compute; its length is the run's step count."""
 
     PART: ClassVar[Part] = _PART
-    bits: str = key(
-        NOTHING, BITS, "One bit a step; another length than the run's is an error that says both.", examples=("110100",)
-    )
+    bits: str = key(NOTHING, BITS, "One bit a step, 1 = compute. It must be as long as the run.", examples=("110100",))
     otherwise: Otherwise = _otherwise()
 
 
@@ -60,7 +58,7 @@ class RunsMask:
     compute: tuple[int, ...] = key(
         NOTHING,
         ListOf("a list of run lengths", RUN, least=1),
-        "With `cache`: runs of computed and reused steps in turn, computed first; a short mask is completed with "
+        "With `cache`: how many steps in turn are computed, reused, computed and so on. A short mask is completed with "
         "computed steps, a long one is cut.",
     )
     cache: tuple[int, ...] = key(NOTHING, ListOf("a list of run lengths", RUN), "As many as `compute`, or one less.")
@@ -98,7 +96,7 @@ class EveryMask:
     """Steps before `from_` are computed, and from there every `every`-th."""
 
     PART: ClassVar[Part] = _PART
-    every: int = key(NOTHING, RUN, "A fixed interval: every k-th step is computed.")
+    every: int = key(NOTHING, RUN, "Every k-th step is computed.")
     from_: int = key(
         0, Whole("a step index of at least 0"), "With `every`: where the interval begins; steps before are computed."
     )

@@ -35,6 +35,7 @@ class Method:
         from_steps: how many computed steps it goes by, for `explain`; by default as many as `anchors`.
         repay_anchors: computed results that `repay` holds beside those, for a parabola through three.
         probes: tensors of the front blocks' movement that it holds; none where it does not go by it.
+        idea: what it does, in a sentence or two, and its source; for the list of docs/language.md.
         formula: what it returns k steps after the last computed one, for the table of docs/language.md.
         exact_on: the sequences that it continues exactly.
         needs: how many computed steps it has to have seen to be what it is called, and not something simpler; by
@@ -51,6 +52,7 @@ class Method:
     anchors: Count = lambda predict: 1
     repay_anchors: Count = lambda predict: 2
     probes: int = 0
+    idea: str = ""
     formula: str = ""
     exact_on: str = "constants"
     needs: Count = field(default=lambda predict: 0)
@@ -81,7 +83,8 @@ BUNDLED = (
         "",
         "cachedsl.predictors.copy:CopyPredictor",
         reads=("target", "repay"),
-        formula="its residual",
+        idea="The skipped blocks add what they added on the last computed step.",
+        formula="the residual of that step",
     ),
     Method(
         "taylor",
@@ -90,6 +93,8 @@ BUNDLED = (
         made_with=("order", "form"),
         reads=("order", "form", *SHARED),
         anchors=_polynomial,
+        idea="TaylorSeer (arXiv 2503.06923): differences between the last computed steps stand for derivatives, and "
+        "Taylor's formula goes on from them.",
         formula="Σ D_j · k (k + g) … (k + (j−1) g) / j!, with D_{j+1} = (D_j − D_j′) / g and g the gap between the "
         "last two computed steps",
         exact_on="polynomials of degree `order` on evenly spaced steps, affine sequences on any",
@@ -103,7 +108,8 @@ BUNDLED = (
         reads=("order", *SHARED),
         anchors=_polynomial,
         repay_anchors=lambda predict: max(2 - int(predict.order), 0),
-        formula="Newton's divided differences on the true positions",
+        idea="The polynomial through the last computed steps, at the distances that they really have.",
+        formula="the value of that polynomial, by Newton's divided differences",
         exact_on="polynomials of degree `order` on any steps",
     ),
     Method(
@@ -113,7 +119,9 @@ BUNDLED = (
         made_with=("order", "scale"),
         reads=("order", "scale", *SHARED),
         anchors=_polynomial,
-        formula="Σ scale^j H_j(scale · k) D_j / j! (HiCache, arXiv 2508.16984)",
+        idea="HiCache (arXiv 2508.16984): the differences of `taylor`, weighed with contracted Hermite polynomials. "
+        "At order 1 and the default `scale` it goes half as far as `taylor`.",
+        formula="Σ scale^j H_j(scale · k) D_j / j!, with H_j the Hermite polynomials",
     ),
     Method(
         "foca",
@@ -121,7 +129,9 @@ BUNDLED = (
         "cachedsl.predictors.foca:FocaPredictor",
         anchors=lambda predict: 3,
         repay_anchors=lambda predict: 0,
-        formula="BDF2 forecast, Heun correction, with real gaps (FoCa, arXiv 2508.16211)",
+        idea="FoCa (arXiv 2508.16211): what the blocks add is taken for the solution of a differential equation. It "
+        "is forecast in one step, and the forecast is corrected by the slope at its far end.",
+        formula="a forecast by BDF2 and a correction by Heun's rule, with the gaps as they are",
         exact_on="affine sequences on any steps",
     ),
     Method(
@@ -133,8 +143,10 @@ BUNDLED = (
         anchors=lambda predict: int(predict.history),
         repay_anchors=lambda predict: 0,
         needs=lambda predict: 4,
-        formula="Dynamic Mode Decomposition per batch item; Taylor of order 1 until there are 4 evenly spaced computed "
-        "steps",
+        idea="Dynamic Mode Decomposition: the linear map that takes each computed step to the next is fitted, and "
+        "applied further.",
+        formula="that map applied k times, fitted for each item of the batch; `taylor` of order 1 until there are 4 "
+        "evenly spaced computed steps",
         exact_on="sums of exponentials with independent patterns, affine sequences",
     ),
     Method(
@@ -146,8 +158,10 @@ BUNDLED = (
         anchors=lambda predict: 2,
         repay_anchors=lambda predict: 1,
         probes=2,
-        formula="R₂ + γ (R₁ − R₂) with R₁ and R₂ the last two computed, γ how far the front blocks moved from where "
-        "they were at R₂, relative to R₁, within `clip` (DiCache)",
+        idea="DiCache (arXiv 2508.17356): the front blocks run on reused steps too. How far they have moved says how "
+        "far to go on from the last two computed results.",
+        formula="R₂ + γ (R₁ − R₂), with R₁ the last computed result and R₂ the one before. γ, kept within `clip`, is "
+        "how far the front blocks are from where they were at R₂, relative to how far they were at R₁",
     ),
 )
 

@@ -51,18 +51,20 @@ class Compute:
         (Short(Text("`FnBm`, such as F8B0", FNBM), _front_and_back, _fnbm),),
     )
     front: int = key(8, Whole(), "How many blocks at the front always run.")
-    back: int = key(0, Whole(), "How many at the back; they run on reused steps too and refine the approximation.")
+    back: int = key(
+        0, Whole(), "How many blocks at the back always run. On reused steps they refine the approximation."
+    )
     back_blocks: tuple[int, ...] | None = key(
         None,
         ListOf("a list of indices within the back", Whole("an index of at least 0 within the back"), ordered=False),
-        "Of the back blocks, counted from 0 within the back, those that always run; the others decide for themselves.",
+        "Which back blocks always run, counted from 0 within the back. The others decide for themselves.",
         shown="all",
     )
     back_threshold: float | None = key(
         None,
         Number(least=0),
-        "On reused steps each other back block runs when its own input moved by at least this since it last ran, else "
-        "it adds its last residual.",
+        "The threshold of the other back blocks. On a reused step, each runs where its own input has moved by at least "
+        "this since it last ran; else it adds its last residual.",
         shown="with `back_blocks`",
     )
 
@@ -78,16 +80,16 @@ class Warmup:
     PART: ClassVar[Part] = Part(
         "warmup",
         "a whole number of at least 0, a share such as `20%`, or a mapping with steps and interval",
-        "Steps at the head of the run that are computed in full, counted from the last refresh.",
+        "The first steps of a run, which are computed in full. They are counted from the last refresh.",
         (sets("steps", STEPS),),
     )
     steps: int | str = key(
         8,
         STEPS,
-        "How many steps, or which share of the run; with a mask, at most the mask's leading ones.",
+        "How many steps, or which share of the run. With a mask, no more than the 1s that it begins with.",
         examples=(8, "20%"),
     )
-    interval: int = key(1, Whole(least=1), "Only every k-th of them is forced.")
+    interval: int = key(1, Whole(least=1), "Only every k-th step of the warmup is forced, beginning with the first.")
 
 
 @frozen
@@ -100,11 +102,11 @@ class Accumulated:
         "A step is computed once the sum of measured values reaches it.",
         (sets("limit", Number(least=0)),),
     )
-    limit: float = key(NOTHING, Number(least=0), "The bound.")
+    limit: float = key(NOTHING, Number(least=0), "The sum at which a step is computed.")
     reset: Literal["on_compute", "never"] = key(
         "on_compute",
         word("on_compute", "never"),
-        "The sum begins anew at each computed step; `never`: a budget for the whole run.",
+        "`on_compute`: the sum begins anew at each computed step. `never`: it is a budget for the whole run.",
     )
 
 
@@ -116,11 +118,11 @@ class Reuse:
     threshold: float | Always = key(
         0.08,
         Either("a finite number of at least 0, or `always`", (word("always"), Number(least=0))),
-        "Reuse when the signal is below it; `always` measures nothing and reuses whenever the guards allow; `0` "
-        "computes every step.",
+        "A step is reused when the signal is below it. `always` measures nothing and reuses whenever the guards allow. "
+        "`0` computes every step.",
         examples=(0.08, "always"),
     )
-    signal: Signal = key(Signal(), part_of(Signal), "What is measured; see below.", shown="`residual`")
+    signal: Signal = key(Signal(), part_of(Signal), "What is measured to decide about a step.", shown="`residual`")
     max_total: int | None = key(None, Whole(), "How many steps may be reused in a run, for each branch.")
     max_continuous: int | None = key(None, Whole(), "How many steps may be reused in a row.")
     max_accumulated: Accumulated | None = key(
@@ -145,8 +147,8 @@ class Predict:
         "How a reused result is approximated.",
         (sets("method", METHOD),),
     )
-    method: str = key(methods.DEFAULT, METHOD, "The predictor; see below.")
-    order: int = key(1, Whole(least=1, most=10), "Of the polynomial.")
+    method: str = key(methods.DEFAULT, METHOD, "The predictor.")
+    order: int = key(1, Whole(least=1, most=10), "The order of the polynomial.")
     form: Literal["exact", "published"] = key(
         "exact", word("exact", "published"), "Of `taylor`: exact on polynomials of its order, or as it was published."
     )
@@ -175,15 +177,15 @@ class Predict:
     clock: ClockName = key(
         "step",
         word("step", "timestep", "sigma"),
-        "What distance is measured in; the last two need a scheduler that has them.",
+        "What the distance between steps is measured in. `timestep` and `sigma` need a scheduler that has them.",
     )
     repay: float = key(
         0.0,
         Number(least=0, most=1),
-        "How much of what the last gap's predictions were off by is taken back on each reused step; see below.",
+        "How much of the last gap's error each reused step takes back.",
     )
     horizon: int | None = key(
-        None, Whole(least=1), "More steps than this after the last computed one, the predictor copies."
+        None, Whole(least=1), "The predictor copies on steps that are further than this from the last computed one."
     )
     own: Frozen = field(default=Frozen(), converter=Frozen)
 
@@ -219,18 +221,20 @@ class Features:
     """How the results that are kept between steps are held."""
 
     PART: ClassVar[Part] = Part(
-        "features", "a mapping with dtype and device", "How what is kept between steps is held; no verdict goes by it."
+        "features",
+        "a mapping with dtype and device",
+        "How the results that are kept between steps are held. It changes no decision.",
     )
     dtype: Literal["float32", "bfloat16", "float16"] | None = key(
         None,
         word("float32", "bfloat16", "float16"),
-        "In which precision; what is predicted is returned in the block's own.",
+        "In which precision they are held. What is predicted from them is returned in the block's own.",
         shown="the block's",
     )
     device: Literal["cpu"] | None = key(
         None,
         word("cpu"),
-        "Where; on the CPU, predictors calculate there, and what they predict goes to the block.",
+        "Where they are held. With `cpu`, predictors calculate on the CPU, and their results go to the block's device.",
         shown="the block's",
     )
 
@@ -242,10 +246,10 @@ class Dynamic:
     PART: ClassVar[Part] = Part(
         "prune.dynamic",
         "a mapping with relax and max, or {}",
-        "Present, `{}` too: the threshold adapts to what was measured in the step.",
+        "Where it is present, even as `{}`, the threshold adapts to what was measured in the step.",
     )
     relax: float = key(
-        1.25, Number(above=0), "Factor on the mean of the positive ones among the first five values of the step."
+        1.25, Number(above=0), "The factor on the mean of the positive values among the first five of the step."
     )
     max: float | None = key(
         None,
@@ -262,7 +266,7 @@ class Prune:
     PART: ClassVar[Part] = Part(
         "prune",
         "a mapping with keep, dynamic and update_interval, or {}",
-        "Present, `{}` too: every block decides for itself (Dynamic Block Prune); see below.",
+        "Where it is present, even as `{}`, every block decides for itself (Dynamic Block Prune).",
     )
     keep: tuple[int, ...] = key(
         (),
@@ -271,7 +275,7 @@ class Prune:
     )
     dynamic: Dynamic | None = key(None, part_of(Dynamic), "The threshold adapts to what was measured in the step.")
     update_interval: int = key(
-        1, Whole(least=1), "Only on every k-th step does a computed block replace what it is reused with."
+        1, Whole(least=1), "On every k-th step only, a computed block replaces what it is reused with."
     )
 
 
@@ -289,8 +293,8 @@ class Refresh:
         (sets("at", AT),),
         whole=True,
     )
-    at: int = key(NOTHING, AT, "The step, counted by what this transformer's branch has seen.")
-    repeat: bool = key(False, Flag(), "Before every multiple of `at`.")
+    at: int = key(NOTHING, AT, "The step, counted among those that this branch of the transformer has seen.")
+    repeat: bool = key(False, Flag(), "Whether this happens before every multiple of `at`.")
 
 
 @frozen
@@ -306,16 +310,18 @@ class Cfg:
     mode: CfgMode = key(
         "auto",
         word("auto", "fused", "separate"),
-        "`fused`: one call for all branches; `separate`: one call each; `auto`: as the pipeline says, else as the "
-        "adapter does; calls are counted as they are made.",
+        "`fused`: one call for all branches. `separate`: one call each. `auto`: as the pipeline says, else as the "
+        "adapter says. Calls are counted as they are made.",
     )
     order: Literal["cond_first", "uncond_first"] = key(
-        "cond_first", word("cond_first", "uncond_first"), "Used where the pipeline does not name its calls."
+        "cond_first",
+        word("cond_first", "uncond_first"),
+        "The order of the calls, where the pipeline does not name them.",
     )
     decision: Literal["per_branch", "follow_first"] = key(
         "per_branch",
         word("per_branch", "follow_first"),
-        "`follow_first`: later branches take the verdict of the step's first, unless their own guards force a compute.",
+        "`follow_first`: later branches of a step do as the first did, unless their own guards force a compute.",
     )
 
 

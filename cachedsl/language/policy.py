@@ -52,15 +52,19 @@ class StackPolicy:
     """What governs one stack of one transformer, defaults and overrides resolved."""
 
     PART: ClassVar[Part] = Part("", "a partial policy", "Overrides for some stacks.")
-    compute: Compute = key(Compute(), part_of(Compute), "Blocks that always run, of every stack.", shown="`F8B0`")
+    compute: Compute = key(Compute(), part_of(Compute), "Which blocks of every stack always run.", shown="`F8B0`")
     warmup: Warmup = key(Warmup(), part_of(Warmup), Warmup.PART.words, shown="`8`")
     tail: int | str = key(
-        0, STEPS, "Last steps that are computed in full, or which share of the run; needs a known step count."
+        0, STEPS, "The last steps of a run, or a share of it, which are computed in full. It needs a known step count."
     )
     reuse: Reuse = key(Reuse(), part_of(Reuse), Reuse.PART.words, shown="")
-    predict: Predict = key(Predict(), part_of(Predict), "Approximation of what was skipped.", shown="`copy`")
+    predict: Predict = key(
+        Predict(), part_of(Predict), "How the result of skipped blocks is approximated.", shown="`copy`"
+    )
     features: Features = key(Features(), part_of(Features), Features.PART.words, shown="")
-    steps: Mask | None = key(None, MASK, "Per-step mask, 1 = compute; needs a known step count.", shown="none")
+    steps: Mask | None = key(
+        None, MASK, "A mask that says of each step whether it is computed. It needs a known step count.", shown="none"
+    )
     refresh: Refresh | None = key(None, part_of(Refresh), Refresh.PART.words, shown="none")
     prune: Prune | None = key(None, part_of(Prune), Prune.PART.words, shown="absent")
 
@@ -113,7 +117,9 @@ class Origin:
         return Span(self.file, head.line, head.column, start=head.start)
 
 
-EXTENDS = Key(Text("a bundled policy's name or a relative path", least=1), "One parent; see below.", shown="none")
+EXTENDS = Key(
+    Text("a bundled policy's name or a relative path", least=1), "The policy that this one changes.", shown="none"
+)
 
 
 @frozen
@@ -222,13 +228,13 @@ class Policy(StackPolicy):
         *("version", "name", "description", "extends", "compute", "warmup", "tail", "reuse", "predict", "features"),
         *("cfg", "steps", "refresh", "prune", "span", "stacks", "runtime"),
     )
-    name: str = key("policy", SLUG, "Shown in reports.", shown="file stem")
+    name: str = key("policy", SLUG, "What reports call the policy.", shown="file stem")
     description: str = key("", Text(), "What it is for, and where its settings are from.")
     cfg: Cfg = key(Cfg(), part_of(Cfg), Cfg.PART.words, shown="`auto`")
     span: Literal["stack", "joined"] = key(
         "stack",
         word("stack", "joined"),
-        "`joined`: consecutive block lists of one transformer form one chain with one decision; front and back are the "
+        "`joined`: consecutive block lists of one transformer form one chain with one decision. Front and back are the "
         "chain's.",
     )
     stacks: tuple[tuple[str, Frozen], ...] = key(
@@ -236,7 +242,11 @@ class Policy(StackPolicy):
     )
     runtime: Runtime = key(Runtime(), part_of(Runtime), Runtime.PART.words, shown="")
     version: Literal[1] = key(
-        1, Const("1, the only language version", 1), "Language version.", shown="required", required=True
+        1,
+        Const("1, the only language version", 1),
+        "The language version of the file.",
+        shown="required",
+        required=True,
     )
     origin: Origin | None = field(default=None, eq=False, repr=False)
 

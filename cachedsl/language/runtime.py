@@ -54,7 +54,7 @@ class Quantize:
         "How the linear layers of one component are quantised.",
         (sets("kind", KIND),),
     )
-    kind: str = key(NOTHING, KIND, "The kind.")
+    kind: str = key(NOTHING, KIND, "What becomes of weights and activations.")
     exclude: tuple[str, ...] = key(
         (),
         ListOf("a list of layer names or globs", Text("a layer's name or a glob", least=1)),
@@ -69,18 +69,16 @@ class Parallel:
     PART: ClassVar[Part] = Part(
         "runtime.parallel",
         "a mapping with ulysses, ring, tensor, uneven and verify",
-        "How one run is split over the processes of `torchrun`; see docs/parallel.md.",
+        "How one run is split over the processes of `torchrun`, see docs/parallel.md.",
     )
     ulysses: int = key(
         1, Whole(least=1), "Context parallelism: processes that share tokens, and heads inside the attention."
     )
     ring: int = key(1, Whole(least=1), "Context parallelism: processes that share tokens, and pass keys and values on.")
     tensor: int = key(1, Whole(least=1), "Tensor parallelism: processes that share the weights of each layer.")
-    uneven: bool = key(
-        False, Flag(), "Take token counts that `ulysses` or `ring` does not divide; else they are refused with both."
-    )
+    uneven: bool = key(False, Flag(), "Whether token counts are taken that `ulysses` or `ring` does not divide.")
     verify: bool = key(
-        False, Flag(), "Compare the verdicts of all processes at each step, and raise on all of them where they differ."
+        False, Flag(), "Whether the processes compare their verdicts at each step, and all raise where they differ."
     )
 
     @property
@@ -99,12 +97,12 @@ class Runtime:
     PART: ClassVar[Part] = Part(
         "runtime",
         "a mapping with quantize and parallel",
-        "What is done to the models before they run; it never changes what is cached.",
+        "What is done to the models before they run. It never changes what is cached.",
     )
     quantize: tuple[tuple[str, Quantize], ...] = key(
         (),
         PartsByName("a mapping of components to kinds of quantisation", Quantize, COMPONENT, "COMPONENT"),
-        "Components whose linear layers are quantised, `transformer` for a bare one.",
+        "The components whose linear layers are quantised. A bare transformer is called `transformer`.",
         shown="`{}`",
     )
     parallel: Parallel = key(Parallel(), part_of(Parallel), Parallel.PART.words, shown="one process")

@@ -42,7 +42,7 @@ class Signal:
         shown="the tap's",
     )
     metric: Literal["relative_l1", "relative_l2", "cosine"] = key(
-        "relative_l1", word("relative_l1", "relative_l2", "cosine"), "The distance."
+        "relative_l1", word("relative_l1", "relative_l2", "cosine"), "How the distance between both is measured."
     )
     rescale: tuple[float, ...] | None = key(
         None,
@@ -59,7 +59,7 @@ class Signal:
     token_floor: float = key(
         0.0,
         Number(least=0),
-        "Only tokens that by themselves moved by more than this (relative L1) count, where there are any.",
+        "Only tokens that moved by more than this by themselves (relative L1) count. Where there are none, all count.",
     )
     exponent: float = key(2.0, Number(least=0, most=8), "Of `filtered_latent`: the power law of the signal's spectrum.")
     ratios: Ratios | None = key(None, RatiosKind(), "Of `magnitude`: calibrated ratios, one a step.", shown="required")

@@ -39,9 +39,9 @@ class Tap:
         places: whether it must know where in the picture each part of the latent belongs.
         observes: whether it looks at every step; None is where it is compared with the step before.
         family: the methods that go by it, with their sources.
+        idea: what these methods do, in a sentence or two, for the list of docs/language.md.
         published: the least and the greatest threshold that was published for it, with its default metric; None where
             it is not known.
-        after: which of it there is when, for the table of docs/language.md.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Tap:
     places: bool = False
     observes: bool | None = None
     family: str = ""
+    idea: str = ""
     published: tuple[float, float] | None = None
 
     @property
@@ -71,6 +72,8 @@ _HIDDEN_STATES = Tap(
     source="front",
     meter="cachedsl.signals.hidden_states:hidden_states",
     family="a DBCache variant",
+    idea="The same, but with the input in it: what the front blocks return is compared. Thresholds of `residual` do "
+    "not carry over.",
 )
 
 BUNDLED = (
@@ -80,6 +83,8 @@ BUNDLED = (
         source="front",
         meter="cachedsl.signals.residual:residual",
         family="First Block Cache, DBCache",
+        idea="The first block runs on every step. While what it adds to its input has hardly changed, the others are "
+        "reused. DBCache does so with any number of front blocks.",
         published=(0.05, 0.32),  # diffusers' default; the sweep of DBCache's table
     ),
     _HIDDEN_STATES,
@@ -88,6 +93,8 @@ BUNDLED = (
         name="probe",
         defaults={"reference": "previous_step", "accumulate": "until_compute"},
         family="DiCache (arXiv 2508.17356)",
+        idea="The first blocks are a probe of the whole model. What the probe moves from step to step is summed up "
+        "until a step is computed.",
     ),
     Tap(
         "block_input",
@@ -95,6 +102,8 @@ BUNDLED = (
         source="unit_input",
         meter="cachedsl.signals.block_input:block_input",
         family="Dynamic Block Prune",
+        idea="A block whose own input has hardly moved is skipped; `prune` decides so for each block. As a signal it "
+        "decides for all skippable blocks together.",
     ),
     Tap(
         "modulated_input",
@@ -104,6 +113,9 @@ BUNDLED = (
         defaults={"reference": "previous_step", "accumulate": "until_compute"},
         holds=Holds("modulated", strided=True),
         family="TeaCache (arXiv 2411.19108)",
+        idea="The first block's norm scales and shifts its input by the timestep. That modulated input changes much "
+        "as the model's output does, and costs one norm. Its changes, put through a polynomial that was fitted for "
+        "the model, are summed up until a step is computed.",
         published=(0.03, 0.8),  # LTX-Video; FLUX.1-dev
     ),
     Tap(
@@ -116,6 +128,8 @@ BUNDLED = (
         requires=("ratios",),
         holds=Holds(None),
         family="MagCache (arXiv 2506.09045)",
+        idea="How the magnitude of the residual changes from step to step is measured once for a model, as ratios. A "
+        "run multiplies the ratios since its last computed step, and sums up how far the product is from 1.",
         published=(0.06, 0.24),  # Qwen-Image; FLUX.1-dev
     ),
     Tap(
@@ -130,6 +144,8 @@ BUNDLED = (
         anchors=2,
         observes=True,
         family="EasyCache (arXiv 2507.02860)",
+        idea="Computed steps tell how much the model's output changes for a change of its input. With that rate, the "
+        "change of the input alone says how much the output would have changed.",
         published=(0.025, 0.05),  # HunyuanVideo; Wan 2.1
     ),
     Tap(
@@ -142,6 +158,8 @@ BUNDLED = (
         holds=Holds("latent", strided=True, float32=True),
         places=True,
         family="SeaCache (arXiv 2602.18993)",
+        idea="Two latents differ mostly in noise. A filter that lets the picture through and holds the noise back "
+        "shows how far the picture itself has moved.",
     ),
 )
 

@@ -175,11 +175,11 @@ STEP: tuple[Guard, ...] = (
         lambda m: m.plan.rules.exact,
         lambda p: "exact" if p.rules.exact else None,
     ),
-    Guard("refresh", "compute", "`refresh` falls on this step: history is dropped", lambda m: m.refreshed, _refresh),
+    Guard("refresh", "compute", "`refresh` falls on this step; history is dropped", lambda m: m.refreshed, _refresh),
     Guard(
         "no_history",
         "compute",
-        "a unit that the last step reached has no anchor, or fewer than the signal needs (`transform_rate`: two)",
+        "a unit that the last step reached has no anchor, or fewer than its signal needs (two for `transform_rate`)",
         _lacks_history,
         lambda p: "no_history",
     ),
@@ -207,7 +207,7 @@ STEP: tuple[Guard, ...] = (
     Guard(
         "max_total",
         "compute",
-        "`max_total` steps were reused",
+        "`max_total` steps have been reused",
         lambda m: _reached(m.plan.rules.max_total, m.state.reused_total),
         _limit("max_total"),
     ),
@@ -221,7 +221,7 @@ STEP: tuple[Guard, ...] = (
     Guard(
         "max_accumulated",
         "compute",
-        "the accumulated values reach `max_accumulated`",
+        "the sum of the measured values has reached `max_accumulated`",
         lambda m: _reached(m.plan.rules.max_accumulated, m.state.accumulated),
         _sum,
     ),
@@ -245,14 +245,14 @@ UNIT: tuple[Guard, ...] = (
     Guard(
         "shape_changed",
         "compute",
-        "a stream's shape differs from the anchor's, on a step that is not computed anyway: history is dropped",
+        "a stream has another shape than the anchor's, on a step that is not computed anyway; history is dropped",
         lambda m: m.shape_changed and m.state.verdict != "compute",
     ),
     Guard("", "as the step", "the step is computed", lambda m: m.state.verdict == "compute"),
     Guard(
         "computed",
         "compute",
-        "a back block, and nothing was reused in this step",
+        "the unit is a back block, and nothing was reused in this step",
         lambda m: m.is_back and not has_reused(m.plan, m.state),
     ),
     Guard(
@@ -264,7 +264,7 @@ UNIT: tuple[Guard, ...] = (
     Guard(
         "",
         "as the step",
-        "the step is reused, and this is no back block",
+        "the step is reused, and the unit is no back block",
         lambda m: m.state.verdict == "reuse" and not m.is_back,
     ),
 )
@@ -280,11 +280,16 @@ VALUE: tuple[Guard, ...] = (
     Guard(
         "back_below",
         "reuse",
-        "of a back block: value < `back_threshold`",
+        "the unit is a back block, and the value is below `back_threshold`",
         lambda m: m.is_back and m.compared < m.threshold,
     ),
-    Guard("back_above", "compute", "of a back block: otherwise", lambda m: m.is_back),
-    Guard("below", "reuse", "value, or the sum that it goes into, < threshold", lambda m: m.compared < m.threshold),
+    Guard("back_above", "compute", "the unit is a back block, and the value is not below it", lambda m: m.is_back),
+    Guard(
+        "below",
+        "reuse",
+        "the value, or the sum that it goes into, is below the threshold",
+        lambda m: m.compared < m.threshold,
+    ),
     Guard("above", "compute", "otherwise", lambda m: True),
 )
 """Over a unit, when it was measured."""

@@ -1,4 +1,4 @@
-"""The Python examples of the pages run."""
+"""The Python examples of the pages run, and print what the pages say that they print."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from cachedsl import Policy, attached
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PAGES = ("README.md", "docs/choosing.md", "docs/language.md", "docs/models.md", "docs/placement.md")
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("choosing", "language", "machine", "models", "placement")))
 EXAMPLES = [
-    (page, number, text)
+    (page, number, text, printed)
     for page in PAGES
-    for number, text in enumerate(re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.S))
+    for number, (text, printed) in enumerate(
+        re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", (ROOT / page).read_text("utf-8"), re.S)
+    )
 ]
 # What an example calls `...` stands for is given here, in the fewest words that run.
 STANDS_FOR = {
@@ -34,8 +36,18 @@ STANDS_FOR = {
 }
 
 
-@pytest.mark.parametrize(("page", "number", "text"), EXAMPLES, ids=[f"{page}-{number}" for page, number, _ in EXAMPLES])
-def test_an_example_runs(page: str, number: int, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("page", "number", "text", "printed"), EXAMPLES, ids=[f"{page}-{number}" for page, number, *_ in EXAMPLES]
+)
+def test_an_example_runs(
+    page: str,
+    number: int,
+    text: str,
+    printed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.chdir(tmp_path)
     for written, meant in STANDS_FOR.items():
         text = text.replace(written, meant)
@@ -55,6 +67,8 @@ def test_an_example_runs(page: str, number: int, text: str, tmp_path: Path, monk
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # README's file is the bundled policy here
         exec(compile(text, f"{page} example {number}", "exec"), names)
+    if printed:
+        assert capsys.readouterr().out == printed
     for target in (names["pipe"], transformer):
         handle = attached(target)
         if handle is not None:
