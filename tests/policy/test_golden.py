@@ -232,4 +232,4 @@ def test_every_rule_of_a_file_has_a_case() -> None:
 def test_a_finding_is_one_line() -> None:
     rule = Rule("code", "shape", "summary", severity="warning")
     finding = rule.finding("message", load_policy("f8b0").place("warmup"), "hint")
-    assert str(finding) == "<bundled>/f8b0.yaml:9:9: warning[code]: message (hint)"
+    assert str(finding) == "<bundled>/f8b0.yaml:8:9: warning[code]: message (hint)"
