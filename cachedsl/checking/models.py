@@ -37,12 +37,12 @@ def held_on(models: Sequence[str], steps: Iterable[int]) -> tuple[Held, ...]:
 def model_named(name: str) -> tuple[ModelShape, ModelFacts]:
     """Return the shape of a model, and what else is known of it; raises as `held_on` does."""
     if name.endswith(ADAPTER_FILES) or os.path.isfile(name):
-        adapter, model = load_adapter(name), None
+        adapter, model, named = load_adapter(name), None, ""
     else:
         found = find_adapter(name)
-        adapter, model = found.adapter, found.name
+        adapter, model, named = found.adapter, found.name, found.spelling
     shape = adapter.shape(model)
-    return shape, ModelFacts(adapter.family, shape.label, _cfg(adapter, shape.label))
+    return shape, ModelFacts(adapter.family, shape.label, _cfg(adapter, shape.label), named)
 
 
 def _cfg(adapter: Adapter, name: str) -> str:

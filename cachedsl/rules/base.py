@@ -92,12 +92,14 @@ class Meaning:
             Python, what differs from the defaults.
         document: the policy's own file; None where the policy is no file, and while it is loaded.
         parent: what it extends; None where it extends nothing, and while it is loaded.
+        counts: the step counts that it is known to run with.
     """
 
     policy: Policy
     tree: Tree = field()
     document: Document | None = field(default=None, kw_only=True)
     parent: Policy | None = field(default=None, kw_only=True)
+    counts: tuple[int, ...] = field(default=(), kw_only=True)
 
     @tree.default
     def _tree(self) -> Tree:
@@ -145,11 +147,13 @@ class ModelFacts:
         family: the family's name, such as `flux`.
         name: the published model, or the transformer class.
         cfg: what its pipelines do with guidance on, `fused` or `separate`; nothing where its classes differ.
+        named: what the user called it, which may be the name of its family, or of a pipeline.
     """
 
     family: str
     name: str
     cfg: str
+    named: str = ""
 
 
 @frozen(eq=False)
@@ -161,12 +165,14 @@ class Fit:
         shape: the model's block lists.
         model: what else is known of the model; None where the policy is compiled for a shape alone.
         document: the policy's own file; None where the policy is no file, and while it is compiled.
+        counts: the step counts that it is known to run with there.
     """
 
     policy: Policy
     shape: ModelShape
     model: ModelFacts | None = field(default=None, kw_only=True)
     document: Document | None = field(default=None, kw_only=True)
+    counts: tuple[int, ...] = field(default=(), kw_only=True)
 
     def resolved(self, stack: StackShape) -> StackPolicy:
         """Return what governs `stack`."""
