@@ -218,7 +218,7 @@ def _table_of(config: Config) -> dict[Path, tuple[Held, ...]]:
         except CachedslError:
             continue
         for path in matches(config.plans.root, entry.policy):
-            table[path] = (*table.get(path, ()), *held)
+            table[path] = (*table.get(path, ()), *(evolve(one, budget=entry.memory) for one in held))
     return table
 
 

@@ -14,6 +14,7 @@ from cachedsl.language.part import long_form, said
 from cachedsl.language.policy import Policy, StackPolicy, is_glob, matches_stack, specificity
 from cachedsl.plan.ir import Plan
 from cachedsl.plan.model_shape import ModelShape, StackShape
+from cachedsl.rules.budget import Budget
 from cachedsl.text.entries import CannotEdit
 from cachedsl.text.finding import Edit, Finding, Fix, Rule, Span, Stage
 from cachedsl.text.tree import Document, Node
@@ -148,12 +149,14 @@ class ModelFacts:
         name: the published model, or the transformer class.
         cfg: what its pipelines do with guidance on, `fused` or `separate`; nothing where its classes differ.
         named: what the user called it, which may be the name of its family, or of a pipeline.
+        streams: what its blocks return, `hidden` and, where they do, `encoder`.
     """
 
     family: str
     name: str
     cfg: str
     named: str = ""
+    streams: tuple[str, ...] = ("hidden",)
 
 
 @frozen(eq=False)
@@ -198,11 +201,13 @@ class Fit:
 class Count(Fit):
     """A policy on a model for a step count, None where it is not known.
 
-    `plan` is what it compiles to; None while it is compiled.
+    `plan` is what it compiles to; None while it is compiled. `budget` is how much memory its features may take; None
+    where nobody says it.
     """
 
     num_steps: int | None = None
     plan: Plan | None = field(default=None, kw_only=True)
+    budget: Budget | None = field(default=None, kw_only=True)
 
 
 @frozen(eq=False)
