@@ -249,9 +249,10 @@ def _entries_of(config: Config) -> Iterator[tuple[str, Sequence[Held]]]:
         return
     for entry in config.plans.entries:
         try:
-            yield entry.policy, held_on(_paths(config.plans.root, entry.models), entry.steps)
+            held = held_on(_paths(config.plans.root, entry.models), entry.steps)
         except CachedslError:
             continue
+        yield entry.policy, [evolve(one, budget=entry.memory) for one in held]
 
 
 KEYS = (

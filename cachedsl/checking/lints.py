@@ -12,6 +12,7 @@ from cachedsl.loading import Read
 from cachedsl.lower.compile import compile_policy, fit_refusals, outline, refusals, spanned
 from cachedsl.plan.model_shape import ModelShape, StackShape
 from cachedsl.rules.base import Count, Fit, Folder, Meaning, ModelFacts, PolicyFile
+from cachedsl.rules.budget import Budget
 from cachedsl.rules.registry import run_lints
 from cachedsl.text.finding import Finding, Related
 from cachedsl.text.tree import Document
@@ -29,11 +30,13 @@ class Held:
         shape: the model's block lists; None where only a step count was given.
         model: what else its adapter knows of it.
         steps: the step count, None where rules that need one are left out.
+        budget: how much memory features may take there; None where nobody says it.
     """
 
     shape: ModelShape | None
     model: ModelFacts | None
     steps: int | None
+    budget: Budget | None = None
 
 
 def policy_lints(file: PolicyFile, read: Read, held: Sequence[Held], asked: Collection[str] = ()) -> Iterator[Finding]:
@@ -47,10 +50,11 @@ def policy_lints(file: PolicyFile, read: Read, held: Sequence[Held], asked: Coll
     if policy is None:
         return
     parent = read.parent()
-    found = list(run_lints("meaning", Meaning(policy, document=document, parent=parent), asked))
+    counts = tuple(one.steps for one in held if one.steps is not None)
+    found = list(run_lints("meaning", Meaning(policy, document=document, parent=parent, counts=counts), asked))
     inherited = set[tuple[str, str]]()
     if parent is not None and any(one.span.file != document.file for one in found):
-        inherited = {(one.code, one.message) for one in run_lints("meaning", Meaning(parent))}
+        inherited = {(one.code, one.message) for one in run_lints("meaning", Meaning(parent, counts=counts))}
     yield from (
         _placed(one, document) for one in found if (one.code, one.message) not in inherited or _is_in(one, document)
     )
@@ -84,10 +88,11 @@ def _on_a_model(policy: Policy, document: Document, held: Held) -> Iterator[Find
         return
     joined = spanned(policy, shape)
     if held.shape is not None:
-        yield from run_lints("fit", Fit(policy, joined, model=held.model, document=document))
+        counts = () if held.steps is None else (held.steps,)
+        yield from run_lints("fit", Fit(policy, joined, model=held.model, document=document, counts=counts))
     if held.steps is not None:
         plan = compile_policy(policy, shape, held.steps)
-        count = Count(policy, joined, held.steps, model=held.model, document=document, plan=plan)
+        count = Count(policy, joined, held.steps, model=held.model, document=document, plan=plan, budget=held.budget)
         yield from run_lints("count", count)
 
 

@@ -9,6 +9,7 @@ from itertools import product
 
 from cachedsl.checking.lints import Held
 from cachedsl.matching.adapter import Adapter
+from cachedsl.matching.patterns import PATTERNS
 from cachedsl.matching.reading import find_adapter, load_adapter
 from cachedsl.plan.model_shape import ModelShape
 from cachedsl.rules.base import ModelFacts
@@ -37,12 +38,13 @@ def held_on(models: Sequence[str], steps: Iterable[int]) -> tuple[Held, ...]:
 def model_named(name: str) -> tuple[ModelShape, ModelFacts]:
     """Return the shape of a model, and what else is known of it; raises as `held_on` does."""
     if name.endswith(ADAPTER_FILES) or os.path.isfile(name):
-        adapter, model = load_adapter(name), None
+        adapter, model, named = load_adapter(name), None, ""
     else:
         found = find_adapter(name)
-        adapter, model = found.adapter, found.name
+        adapter, model, named = found.adapter, found.name, found.spelling
     shape = adapter.shape(model)
-    return shape, ModelFacts(adapter.family, shape.label, _cfg(adapter, shape.label))
+    facts = ModelFacts(adapter.family, shape.label, _cfg(adapter, shape.label), named, _streams(adapter, shape))
+    return shape, facts
 
 
 def _cfg(adapter: Adapter, name: str) -> str:
@@ -51,3 +53,11 @@ def _cfg(adapter: Adapter, name: str) -> str:
         return adapter.transformers[name].cfg
     modes = {transformer.cfg for transformer in adapter.transformers.values()}
     return modes.pop() if len(modes) == 1 else ""
+
+
+def _streams(adapter: Adapter, shape: ModelShape) -> tuple[str, ...]:
+    """Return what any block of a model returns."""
+    paths = {stack.name for stack in shape.stacks}
+    stacks = (found for one in adapter.transformers.values() for path, found in one.stacks.items() if path in paths)
+    returned = {stream for stack in stacks for stream in PATTERNS[stack.pattern].outputs}
+    return tuple(sorted(returned, reverse=True))

@@ -18,7 +18,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+from cachedsl.checking.budgets import read_budget, wrong_budget
 from cachedsl.loading import bundled_path
+from cachedsl.rules.budget import Budget
 from cachedsl.text.finding import Finding, PolicyError, Rule, Span, in_file_order
 from cachedsl.text.globs import files_that_match, path_matches
 from cachedsl.text.paths import real_path
@@ -53,6 +55,7 @@ class PlansEntry:
         models: names as `--model` takes them, or paths of adapters.
         steps: step counts.
         folder: where the plans are, relative to the folder of pyproject.toml.
+        memory: how much features may take in a run; None where it is not said.
         span: where the entry begins.
     """
 
@@ -60,6 +63,7 @@ class PlansEntry:
     models: tuple[str, ...]
     steps: tuple[int, ...]
     folder: str = "plans"
+    memory: Budget | None = field(default=None, kw_only=True)
     span: Span = field(default=Span(PYPROJECT), eq=False)
 
 
@@ -159,13 +163,14 @@ def read_table(value: Any, text: str = "", file: str = PYPROJECT) -> tuple[tuple
                     tuple(models) if isinstance(models, list) else (models,),
                     tuple(steps) if isinstance(steps, list) else (steps,),
                     one.get("folder", "plans"),
-                    span,
+                    memory=read_budget(one["memory"]) if "memory" in one else None,
+                    span=span,
                 )
             )
     return tuple(entries), in_file_order(findings)
 
 
-KEYS = ("policy", "model", "steps", "folder")
+KEYS = ("policy", "model", "steps", "folder", "memory")
 
 
 def _wrong(entry: Any) -> Iterator[tuple[str, str | None]]:
@@ -194,6 +199,8 @@ def _wrong(entry: Any) -> Iterator[tuple[str, str | None]]:
     if not counts or not all(type(one) is int and 1 <= one <= MAX_STEPS for one in counts):
         said = shortened(repr(steps), 60)
         yield f"steps: expected a step count from 1 to {MAX_STEPS}, or a list of them, got {said}", None
+    if "memory" in entry:
+        yield from wrong_budget(entry["memory"])
 
 
 def _is_path(value: Any) -> bool:

@@ -18,6 +18,27 @@ COEFFICIENTS: dict[str, tuple[float, ...]] = {
 """TeaCache's polynomials (its repository, the scripts of each model), highest degree first; `retained` ones are for the
 projected timestep embedding and five retained steps."""
 
+MADE_FOR = {
+    "flux": ("flux.1-dev",),
+    "flux-kontext": ("flux.1-kontext-dev", "FluxKontextPipeline", "FluxKontextInpaintPipeline"),
+    "hunyuan-video": ("hunyuan-video",),
+    "wan2.1-t2v-1.3b": ("wan2.1-t2v-1.3b",),
+    "wan2.1-t2v-14b": ("wan2.1-t2v-14b",),
+    "wan2.1-t2v-1.3b-retained": ("wan2.1-t2v-1.3b",),
+    "wan2.1-t2v-14b-retained": ("wan2.1-t2v-14b",),
+}
+"""The names of models, and of pipelines of one model, that have an entry in `COEFFICIENTS` of their own."""
+
+FEW_STEPS = {
+    r"schnell": 4,
+    r"turbo": 9,
+    r"lightning": 8,
+    r"lcm": 8,
+    r"hyper-?sd": 8,
+}
+"""What few-step models and adapters are called, and how many steps they are run with at most, as their authors say:
+FLUX.1-schnell 4, Z-Image-Turbo 9, the Lightning, LCM and Hyper-SD distillations up to 8."""
+
 FAMILIES = {
     "flux": "flux",
     "flux-kontext": "flux",

@@ -14,6 +14,7 @@ from cachedsl.language.part import long_form, said
 from cachedsl.language.policy import Policy, StackPolicy, is_glob, matches_stack, specificity
 from cachedsl.plan.ir import Plan
 from cachedsl.plan.model_shape import ModelShape, StackShape
+from cachedsl.rules.budget import Budget
 from cachedsl.text.entries import CannotEdit
 from cachedsl.text.finding import Edit, Finding, Fix, Rule, Span, Stage
 from cachedsl.text.tree import Document, Node
@@ -92,12 +93,14 @@ class Meaning:
             Python, what differs from the defaults.
         document: the policy's own file; None where the policy is no file, and while it is loaded.
         parent: what it extends; None where it extends nothing, and while it is loaded.
+        counts: the step counts that it is known to run with.
     """
 
     policy: Policy
     tree: Tree = field()
     document: Document | None = field(default=None, kw_only=True)
     parent: Policy | None = field(default=None, kw_only=True)
+    counts: tuple[int, ...] = field(default=(), kw_only=True)
 
     @tree.default
     def _tree(self) -> Tree:
@@ -145,11 +148,15 @@ class ModelFacts:
         family: the family's name, such as `flux`.
         name: the published model, or the transformer class.
         cfg: what its pipelines do with guidance on, `fused` or `separate`; nothing where its classes differ.
+        named: what the user called it, which may be the name of its family, or of a pipeline.
+        streams: what its blocks return, `hidden` and, where they do, `encoder`.
     """
 
     family: str
     name: str
     cfg: str
+    named: str = ""
+    streams: tuple[str, ...] = ("hidden",)
 
 
 @frozen(eq=False)
@@ -161,12 +168,14 @@ class Fit:
         shape: the model's block lists.
         model: what else is known of the model; None where the policy is compiled for a shape alone.
         document: the policy's own file; None where the policy is no file, and while it is compiled.
+        counts: the step counts that it is known to run with there.
     """
 
     policy: Policy
     shape: ModelShape
     model: ModelFacts | None = field(default=None, kw_only=True)
     document: Document | None = field(default=None, kw_only=True)
+    counts: tuple[int, ...] = field(default=(), kw_only=True)
 
     def resolved(self, stack: StackShape) -> StackPolicy:
         """Return what governs `stack`."""
@@ -192,11 +201,13 @@ class Fit:
 class Count(Fit):
     """A policy on a model for a step count, None where it is not known.
 
-    `plan` is what it compiles to; None while it is compiled.
+    `plan` is what it compiles to; None while it is compiled. `budget` is how much memory its features may take; None
+    where nobody says it.
     """
 
     num_steps: int | None = None
     plan: Plan | None = field(default=None, kw_only=True)
+    budget: Budget | None = field(default=None, kw_only=True)
 
 
 @frozen(eq=False)

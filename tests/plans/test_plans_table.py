@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
 from cachedsl.checking.plans_table import PlansEntry, nearest_table, read_table
+from cachedsl.checking.run import Options, Run
+from cachedsl.loading import load_policy
+from cachedsl.lower.compile import compile_policy
+from cachedsl.matching.reading import find_adapter
+from cachedsl.rules.budget import in_bytes
 from cachedsl.text.finding import PolicyError
 
 GOOD = """
@@ -78,6 +84,33 @@ def test_what_an_entry_may_not_say(entry: str, message: str, tmp_path: Path) -> 
     assert [found.code for found in caught.value.findings] == ["bad-plans-table"] * len(caught.value.findings)
     assert str(caught.value.findings[0]).startswith("pyproject.toml:3:1: error[bad-plans-table]: ")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("4GiB", 4 * 2**30), ("1.5 GB", 1.5e9), ("800 MiB", 800 * 2**20), ("12B", 12), ("7kB", 7000), ("0GiB", 0)],
+)
+def test_sizes(text: str, expected: float) -> None:
+    assert in_bytes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "4", "GiB", "4 gib", "-4GiB", "4GiBs", "1e3GiB", ".GiB", "4,5GiB", "nanGiB"])
+def test_what_is_no_size(text: str) -> None:
+    assert in_bytes(text) is None
+
+
+def test_a_budget_holds_for_the_models_of_its_entry_and_bytes_are_those_of_the_plan(tmp_path: Path) -> None:
+    memory = '{budget = "BUDGET", hidden = [1, 4096, 3072], encoder = [1, 512, 3072]}'
+    policy = load_policy("f8b8-taylor")
+    plan = compile_policy(policy, find_adapter("flux").shape(), 28)
+    held = plan.memory({"hidden": (1, 4096, 3072), "encoder": (1, 512, 3072)}).total
+    (tmp_path / "p.yaml").write_text("version: 1\nextends: f8b8-taylor\nname: p\ntail: 1\n")
+    for budget, found in ((held - 1, ["memory-budget"]), (held, [])):
+        entry = GOOD.partition("[[")[0] + '[[tool.cachedsl.plans]]\npolicy = "p.yaml"\nmodel = "flux"\nsteps = 28\n'
+        (tmp_path / "pyproject.toml").write_text(f"{entry}memory = {memory.replace('BUDGET', f'{budget}B')}\n")
+        options = Options(select=("memory-budget",))
+        (one,) = Run([str(tmp_path / "p.yaml")], io.BytesIO(), options).examine()
+        assert [finding.code for finding in one.findings] == found
 
 
 def test_what_is_no_table_and_no_toml(tmp_path: Path) -> None:

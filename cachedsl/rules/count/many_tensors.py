@@ -13,7 +13,8 @@ RULE = Rule(
     severity="warning",
     why="Each unit keeps what its predictor needs: one tensor for `copy`, n + 1 for a polynomial of order n, "
     "in each CFG branch. With `prune` each block is a unit. At 4,096 tokens of 3,072 channels in bfloat16 "
-    "one tensor is 24 MiB, so a hundred tensors are 2.4 GiB.",
+    "one tensor is 24 MiB, so a hundred tensors are 2.4 GiB. Neither the adapter nor the policy knows how many tokens "
+    "a run has. If an entry of the `plans` table says it in `memory`, `memory-budget` counts bytes instead of this rule.",
     bad="predict: {method: taylor, order: 3}\nprune: {}",
     good="predict: copy\nprune: {}",
     category="performance",
@@ -25,7 +26,7 @@ BUDGET = 100
 
 def check(context: Count) -> Findings:
     plan = context.plan
-    if plan is None or context.model is None:
+    if plan is None or context.model is None or context.budget is not None:
         return
     held = {stack: _tensors(stack) for stack in plan.stacks}
     total = sum(held.values())
@@ -36,7 +37,8 @@ def check(context: Count) -> Findings:
             f"{key}: {total} tensors of the hidden states' size are held in each CFG branch on {context.model.name}"
         )
         hint = (
-            "take a lower order or `copy`, a larger `compute.front`, or no `prune`; `cachedsl explain` counts the bytes"
+            "take a lower order or `copy`, a larger `compute.front`, or no `prune`; with `memory` in the `plans` table "
+            "bytes are counted"
         )
         yield RULE.finding(message, context.span(most.shape, key), hint)
 

@@ -19,13 +19,15 @@ RULE = Rule(
 
 
 FORCED = {"warmup", "tail", "refresh"}
+LIMITS = {"max_total", "max_continuous", "max_accumulated"}
+"""A limit of 0 computes every step too; `zero-limit` says so."""
 
 
 def check(context: Count) -> Findings:
     stacks = [stack for stack in context.plan.stacks if stack.units] if context.plan else []
     entries = [entry for stack in stacks for entry in stack.table or ()]
     reasons = {entry.reason for entry in entries}
-    if not entries or any(entry.verdict != "compute" for entry in entries) or not reasons & FORCED:
+    if not entries or any(entry.verdict != "compute" for entry in entries) or not reasons & FORCED or reasons & LIMITS:
         return
     if any(stack.mask is not None and "0" not in stack.mask for stack in stacks):
         return  # the mask alone would do it

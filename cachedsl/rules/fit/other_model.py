@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from cachedsl.language.published import COEFFICIENTS, FAMILIES, FLUX_RATIOS
+from cachedsl.language.published import COEFFICIENTS, FAMILIES, FLUX_RATIOS, MADE_FOR
 from cachedsl.rules.base import Check, Findings, Fit
 from cachedsl.text.finding import Rule
 
@@ -13,8 +13,9 @@ RULE = Rule(
     "fit",
     "coefficients or ratios that were calibrated on another model",
     severity="warning",
-    why="The polynomial estimates how much the output of one model moves. On another model family the estimate "
-    "is wrong, and the threshold means nothing.",
+    why="The polynomial estimates how much the output of one model moves. On another model the estimate is wrong, and "
+    "the threshold means nothing. Models of one family are told apart if `--model` or the `plans` table names one that has "
+    "coefficients of its own.",
     bad="signal: {tap: modulated_input, rescale: [498.65, …]}  # FLUX's, on Wan",
     good="signal: {tap: modulated_input, rescale: [-52186.24, …]}",
     category="suspicious",
@@ -34,8 +35,10 @@ def check(context: Fit) -> Findings:
         if signal.rescale is None:
             continue
         of = {name for name, known in COEFFICIENTS.items() if _same(known, signal.rescale)}
-        if of and all(FAMILIES[name] != model.family for name in of):
-            message = f"reuse.signal.rescale: these are the published coefficients of {min(of)}, not of {model.name}"
+        own = {name for name, models in MADE_FOR.items() if model.named in models}
+        if of and (own.isdisjoint(of) if own else all(FAMILIES[name] != model.family for name in of)):
+            name = model.named or model.name
+            message = f"reuse.signal.rescale: these are the published coefficients of {min(of)}, not of {name}"
             hint = "take those of the model, or fit some"
             yield RULE.finding(message, context.span(stack, "reuse", "signal", "rescale"), hint)
 

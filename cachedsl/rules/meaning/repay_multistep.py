@@ -22,16 +22,18 @@ RULE = Rule(
 )
 
 
-MULTISTEP = re.compile(r"\b(uni-?pc|dpm-?solver(\+\+)?|dpm\+\+|deis|i?pndm|plms|lms)(?![a-z])", re.IGNORECASE)
+MULTISTEP = re.compile(r"(?<![a-z])(uni-?pc|dpm-?solver(\+\+)?|dpm\+\+|deis|i?pndm|plms|lms)(?![a-z])", re.IGNORECASE)
 """Multistep samplers, as diffusers and its users call them."""
 
 
 def check(context: Meaning) -> Findings:
-    found = MULTISTEP.search(context.policy.description)
+    policy = context.policy
+    told = {"description": policy.description, "name": policy.name}
+    where, found = next(((key, one) for key, text in told.items() if (one := MULTISTEP.search(text))), ("", None))
     for scope in context.scopes if found else ():
         if found and scope.meant.predict.repay and said(scope.tree, "predict") is not None:
             message = (
-                f"predict.repay: the description names {found[0]}, a multistep sampler, which mixes repayments into "
+                f"predict.repay: the {where} says {found[0]}, a multistep sampler, which mixes repayments into "
                 "its own differences"
             )
             hint = "leave `repay` out, or take a sampler such as Euler"

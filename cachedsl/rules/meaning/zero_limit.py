@@ -20,14 +20,15 @@ RULE = Rule(
 )
 
 
-LIMITS = ("max_total", "max_continuous")
+LIMITS = {"max_total": (), "max_continuous": (), "max_accumulated": ("limit",)}
+"""The limits, and where below its key each one's bound is."""
 
 
 def check(context: Meaning) -> Findings:
     for scope in context.scopes:
-        for name in LIMITS:
+        for name, below in LIMITS.items():
             path = (*scope.path, "reuse", name)
-            if said(scope.tree, "reuse", name) != 0:
+            if said(scope.tree, "reuse", name, *below) != 0:
                 continue
             message = f"reuse.{name}: 0 lets no step be reused; in tables and notation it stands for no limit"
             fix = without(context.document, path, safe=False, title=f"Take `{name}` out: no limit")
