@@ -77,7 +77,7 @@ def attach(
     verify = verify_ranks or policy.runtime.parallel.verify
     ranks = ranks_given(group, verify)
     target = _uncompiled(target)
-    is_pipeline = not isinstance(target, nn.Module) and hasattr(target, "components") and callable(target)
+    is_pipeline = not isinstance(target, (nn.Module, type)) and hasattr(target, "components") and callable(target)
     if is_pipeline and num_inference_steps is not None:
         raise TypeError("num_inference_steps is for bare transformers; a pipeline is told at each call")
     if num_inference_steps is not None:
@@ -135,7 +135,12 @@ def _match(target: Any, is_pipeline: bool, own: Adapter | None) -> Matched:
     """Find the transformers of `target` that an adapter knows, in the order of its components."""
     if not is_pipeline and not isinstance(target, nn.Module):
         raise UnsupportedModel(
-            f"apply() takes a diffusers pipeline or a transformer (torch.nn.Module), got {type(target).__name__}"
+            f"apply() takes a diffusers pipeline or a transformer (torch.nn.Module), got {_named(target)}"
+        )
+    if isinstance(target, nn.Module) and type(target).forward is nn.Module.forward:
+        raise UnsupportedModel(
+            f"apply() takes a diffusers pipeline or a transformer, got a {base_class(target).__name__}, which nobody "
+            "calls; give it the transformer that these blocks are in"
         )
     found: Matched = []
     if own is not None:
@@ -146,6 +151,12 @@ def _match(target: Any, is_pipeline: bool, own: Adapter | None) -> Matched:
         if adapter is not None:
             found.append((name, module, adapter))
     return found
+
+
+def _named(target: Any) -> str:
+    if isinstance(target, type):
+        return f"the class {target.__name__}; give it an object of that class"
+    return type(target).__name__
 
 
 def _check_own(target: Any, modules: dict[str, nn.Module], own: Adapter) -> None:

@@ -33,6 +33,32 @@ def check_steps(steps: Any) -> int:
     return steps
 
 
+def _check_id(id: Any) -> None:
+    try:
+        hash(id)
+    except TypeError:
+        raise TypeError(
+            f"the id of a run: expected a value that can be a key, such as a request's number, got {id!r}"
+        ) from None
+
+
+_SHOWN = ("timesteps", "sigmas", "step_index")
+"""What a scheduler shows to those who ask."""
+
+
+def _check_scheduler(scheduler: Any) -> None:
+    if scheduler is not None and not any(hasattr(scheduler, name) for name in _SHOWN):
+        raise TypeError(
+            "the scheduler of a run: expected one like those of diffusers, with timesteps, sigmas or a step_index, got "
+            f"{scheduler!r}; without one, leave it out"
+        )
+
+
+def _check_callable(name: str, given: Any) -> None:
+    if not callable(given):
+        raise TypeError(f"{name}: expected a function, got {given!r}")
+
+
 class Cached:
     """The handle of an attached policy; `remove` it, or use it as a context manager.
 
@@ -73,7 +99,10 @@ class Cached:
 
         Raises:
             PolicyError: it does not hold, or does not fit the model or the step count.
+            ValueError: the step count is none.
         """
+        if num_inference_steps is not None:
+            check_steps(num_inference_steps)
         return self._session.plan_for(num_inference_steps, None if policy is None else as_policy(policy))
 
     @contextmanager
@@ -99,8 +128,11 @@ class Cached:
             AlreadyAttached: another cache was switched on since.
             NotAttached: the handle was removed.
             ValueError: the step count is none, or another one than the run of this `id` has.
+            TypeError: the `id` cannot be a key, or the scheduler is none.
         """
         self._check_attached()
+        _check_id(id)
+        _check_scheduler(scheduler)
         known = None if id is None else self._session.known_run(id)
         if known is None or steps is not None:
             check_steps(steps)
@@ -121,6 +153,7 @@ class Cached:
         Raises:
             ConcurrentRun: it is going on at this moment.
         """
+        _check_id(id)
         return self._session.end(id)
 
     @contextmanager
@@ -165,6 +198,7 @@ class Cached:
         It is called with the transformer's name, the CFG branch and the residual of `hidden_states`, `(batch, tokens,
         channels)`, of the chain's first unit; it must not change it.
         """
+        _check_callable("watching", watch)
         self._session.watchers.append(watch)
         try:
             yield
@@ -180,6 +214,7 @@ class Cached:
         Returns:
             What takes the listener out again.
         """
+        _check_callable("on_run", listener)
         return self._session.listeners.add(listener)
 
     def remove(self) -> None:

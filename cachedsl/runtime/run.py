@@ -143,10 +143,9 @@ class Run:
         if weights == before:
             return
         called = [d for (where, _, _, branch), d in self.drivers.items() if (where, branch) == (component, call.branch)]
-        held = [features for driver in called for features in driver.features]
+        held = [features for driver in called for features in driver.features if features.shapes]
         for features in held:
-            if features.shapes:
-                features.distrust()
+            features.distrust()
         if held and call.step not in self.changed_at:
             self.changed_at.append(call.step)
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from attrs import evolve
 
+from cachedsl import Policy
 from tests.combinations.base import MEASURING, REUSING, STEPS, call, lora, model, near, reference, run, same
 from tests.combinations.registry import combination
 from tests.tiny import inputs
@@ -102,6 +104,17 @@ def test_scaled_before_every_step() -> None:
             one.set_adapters(["style"], [1 - step / 10])
             call(one, step)
         assert {s.outcome for s in cached.trace.steps()} == {"computed"}
+
+
+@combination("LoRA", "threshold 0, scaled before every step", means="nothing is kept, so nothing is said of it")
+def test_scaled_where_nothing_is_kept() -> None:
+    one = model()
+    lora(one)
+    with evolve(REUSING, reuse=Policy(reuse={"threshold": 0}).reuse).apply(one, num_inference_steps=3) as cached:
+        for step in range(3):
+            one.set_adapters(["style"], [1 - step / 10])
+            call(one, step)
+        assert not cached.trace.warnings()
 
 
 @combination("LoRA", "of one CFG branch only", means="each branch uses its own weights, and is reused")

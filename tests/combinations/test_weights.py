@@ -175,7 +175,7 @@ def test_a_block_exchanged_after_apply() -> None:
 
 @combination("another transformer", "assigned after apply, as by quantize_dynamic or from_pretrained",
              means="it runs uncached, and a warning says so; apply the policy to it again",
-             said="no transformer under the policy was called; if the pipeline was given another one since")  # fmt: skip
+             said="no transformer under the policy was called; if another one was put in its place since")  # fmt: skip
 def test_another_transformer_after_apply() -> None:
     pipe, plain = tiny_pipeline("flux"), tiny_pipeline("flux")
     with torch.no_grad():

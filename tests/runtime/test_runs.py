@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -269,6 +270,38 @@ def test_a_step_count_is_a_whole_number_of_at_least_1(steps: Any) -> None:
     assert attached(model) is None
     with STATIC.apply(model) as cached, pytest.raises(ValueError, match=message), cached.run(steps=steps):
         pass
+
+
+WRONG: dict[str, Callable[[Any], Any]] = {
+    "the id of a run: expected a value that can be a key": lambda cached: cached.run(steps=3, id=[1]).__enter__(),
+    "that can be a key, such as a request's number, got \\[1\\]": lambda cached: cached.end([1]),
+    "the scheduler of a run: expected one": lambda cached: cached.run(steps=3, scheduler=3).__enter__(),
+    "the step count of a run: .* got -1": lambda cached: cached.plan(-1),
+    "the step count of a run: .* got 'x'": lambda cached: cached.plan("x"),
+    "on_run: expected a function, got 3": lambda cached: cached.on_run(3),
+    "watching: expected a function, got 3": lambda cached: cached.watching(3).__enter__(),
+}
+
+
+@pytest.mark.parametrize("says", WRONG)
+def test_what_a_handle_cannot_be_given_is_named(says: str) -> None:
+    with DYNAMIC.apply(tiny_transformer("dit")) as cached:
+        with pytest.raises((TypeError, ValueError), match=says):
+            WRONG[says](cached)
+        assert cached.held_bytes() == 0
+        with cached.run(steps=1):
+            pass
+
+
+@pytest.mark.parametrize("blocks", [False, True], ids=["a class", "a block list"])
+def test_what_a_policy_cannot_be_applied_to_is_named(blocks: bool) -> None:
+    pipe = tiny_pipeline("dit")
+    target, says = (
+        (pipe.transformer.transformer_blocks, "the transformer that") if blocks else (type(pipe), "an object")
+    )
+    with pytest.raises(UnsupportedModel, match=f"give it {says}"):
+        DYNAMIC.apply(target)
+    assert attached(target) is None
 
 
 def test_a_removed_handle_says_so() -> None:

@@ -14,7 +14,7 @@ RULE = Rule(
     why="Each unit keeps what its predictor needs: one tensor for `copy`, n + 1 for a polynomial of order n, "
     "in each CFG branch. With `prune` each block is a unit. At 4,096 tokens of 3,072 channels in bfloat16 "
     "one tensor is 24 MiB, so a hundred tensors are 2.4 GiB. Neither the adapter nor the policy knows how many tokens "
-    "a run has. If an entry of the `plans` table says it in `memory`, `memory-budget` counts bytes instead of this rule.",
+    "a run has. If an entry of the `plans` table says it in `memory`, `memory-budget` counts bytes instead.",
     bad="predict: {method: taylor, order: 3}\nprune: {}",
     good="predict: copy\nprune: {}",
     category="performance",

@@ -14,8 +14,8 @@ RULE = Rule(
     "coefficients or ratios that were calibrated on another model",
     severity="warning",
     why="The polynomial estimates how much the output of one model moves. On another model the estimate is wrong, and "
-    "the threshold means nothing. Models of one family are told apart if `--model` or the `plans` table names one that has "
-    "coefficients of its own.",
+    "the threshold means nothing. Models of one family are told apart if `--model` or the `plans` table names one with "
+    "its own coefficients.",
     bad="signal: {tap: modulated_input, rescale: [498.65, …]}  # FLUX's, on Wan",
     good="signal: {tap: modulated_input, rescale: [-52186.24, …]}",
     category="suspicious",

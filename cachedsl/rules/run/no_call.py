@@ -21,7 +21,7 @@ RULE = Rule(
 def check(context: RunFacts) -> Findings:
     if (context.plan is None or not context.steps) and not context.uncached:
         yield RULE.finding(
-            "no transformer under the policy was called; if the pipeline was given another one since, remove() the "
+            "no transformer under the policy was called; if another one was put in its place since, remove() the "
             "handle and apply the policy again",
             Span(context.policy.name),
         )
