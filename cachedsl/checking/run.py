@@ -85,12 +85,17 @@ class Run:
         if options.skip_others:
             sources = [evolve(source, named=source.named and is_ours(source)) for source in sources]
         self.sources = tuple(sources)
+        self._stream = stdin
         self._stdin = (options.stdin_filename or STDIN) if "-" in self.paths else None
         self._folders = any(os.path.isdir(path) for path in self.paths)
 
     def is_stdin(self, source: Source) -> bool:
         """Tell whether a source is standard input, whatever it is called."""
         return source.file == self._stdin
+
+    def unread(self) -> BinaryIO:
+        """Return standard input behind what was read of it, as of a text that is too large."""
+        return self._stream
 
     def replace(self, source: Source, text: str) -> None:
         """Take `text` for what a source holds from now on."""

@@ -32,12 +32,14 @@ class Source:
         text: the file's text, with stand-ins for bytes that are no text; of a file that is too large, its beginning.
         path: where it is; None for standard input.
         named: whether the user named the file itself, and not a folder around it.
+        data: what was read, as it is.
     """
 
     document: Document
     text: str
     path: Path | None
     named: bool
+    data: bytes = b""
 
     @property
     def file(self) -> str:
@@ -110,7 +112,7 @@ def _source(data: bytes | OSError, file: str, path: Path | None, named: bool) ->
         return Source(document, "", path, named)
     document = read_stream(io.BytesIO(data), file)
     whole = document.root is not None and not document.broken
-    return Source(document, document.text if whole else data.decode("utf-8", "replace"), path, named)
+    return Source(document, document.text if whole else data.decode("utf-8", "replace"), path, named, data)
 
 
 def _opened(file: str) -> bytes | OSError:

@@ -95,6 +95,10 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
     cachedsl itself.
     """
     _refuse_together(given)
+    if "-" not in paths and given["stdin_filename"] is not None:
+        raise click.UsageError("--stdin-filename says where standard input would lie; name it, too: `-`")
+    if "-" in paths and given["add_ignore"] is not None:
+        raise click.UsageError("--add-ignore writes comments into files, and `-` is none")
     run = Run(paths, standard_input(), _asked(given))
     form = format_called(given["output_format"] or run.config().output_format or _usual(given["output_file"]))
     if given["write_baseline"]:
