@@ -17,7 +17,7 @@ from cachedsl.checking.models import held_on
 from cachedsl.checking.report import Report
 from cachedsl.checking.run import Options, Run
 from cachedsl.checking.selection import wrong_selector
-from cachedsl.checking.statistics import statistics
+from cachedsl.checking.statistics import FORMATS, statistics
 from cachedsl.checking.summary import passed_over, summary
 from cachedsl.cli.changes import add_comments, apply_all, known_findings, show_changes, write_known
 from cachedsl.cli.output import emit, write_out
@@ -101,6 +101,8 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
         raise click.UsageError("--add-ignore writes comments into files, and `-` is none")
     run = Run(paths, standard_input(), _asked(given))
     form = format_called(given["output_format"] or run.config().output_format or _usual(given["output_file"]))
+    if given["as_statistics"] and form.name not in FORMATS:
+        raise click.UsageError(f"--statistics: `{form.name}` has no place for counts; use one of {', '.join(FORMATS)}")
     if given["write_baseline"]:
         write_known(run, given["baseline"])
         return
