@@ -20,7 +20,7 @@ from cachedsl.checking.selection import Selection
 from cachedsl.checking.sources import STDIN, Source, list_files, read_sources, source_of_text
 from cachedsl.loading import Opener
 from cachedsl.text.document import read_document
-from cachedsl.text.finding import Rule
+from cachedsl.text.finding import Finding, Rule
 from cachedsl.text.paths import real_path
 
 
@@ -113,7 +113,7 @@ class Run:
         checked = []
         for source in self.sources if sources is None else sources:
             checked.append(self._check(source))
-        shown = [self.shown(one, known) for one in with_folders(checked, self._held)]
+        shown = [self.shown(one, known) for one in with_folders(_each_once(checked), self._held)]
         return [*self._refused, *self._configs(), *shown]
 
     def look(self, source: Source) -> Checked:
@@ -189,6 +189,16 @@ class Run:
         more = [path for path in dependents_of(named) if path not in known] if named else []
         for path in more:
             yield from read_sources(list_files((_shown(path),)), io.BytesIO())
+
+
+def _each_once(checked: Sequence[Checked]) -> list[Checked]:
+    """Leave out what is told of a parent's file that is checked itself: its children do not tell it again."""
+    told = {(found, found.span) for one in checked for found in one.findings if found.span.file == one.file}
+
+    def is_new(one: Checked, found: Finding) -> bool:
+        return found.span.file == one.file or (found, found.span) not in told
+
+    return [evolve(one, findings=[found for found in one.findings if is_new(one, found)]) for one in checked]
 
 
 def _absolute(path: Path) -> Path:

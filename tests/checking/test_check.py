@@ -317,3 +317,14 @@ def test_however_a_parent_is_written_its_children_are_found(tmp_path: Path, text
     (tmp_path / "my base.yaml").write_text("version: 1\nwarmup: 6\n")
     (tmp_path / "child.yaml").write_text(text)
     assert dependents_of([tmp_path / "my base.yaml"]) == [tmp_path / "child.yaml"]
+
+
+def test_what_is_wrong_with_a_parent_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("version: 1\nwarmup: x\n")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("version: 1\nextends: base.yaml\n")
+    for paths in ([tmp_path], [tmp_path / "base.yaml"]):
+        result = check(*paths)
+        assert result.exit_code == 1
+        assert result.stdout.endswith("3 policies checked, 1 finding\n")
+    assert check(tmp_path / "a.yaml").stdout.startswith(f"{tmp_path / 'base.yaml'}:2:9: error[bad-value]")
