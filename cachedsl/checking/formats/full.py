@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from itertools import islice
-from os.path import commonprefix
 
 import click
 from rich.cells import cell_len
@@ -126,9 +125,15 @@ def _difference(old: list[str], new: list[str]) -> Iterator[tuple[str, str, int]
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind != "equal":
             pairs = zip(old[a:b], new[c:d], strict=False)
-            same = [len(commonprefix(pair)) for pair in pairs] + [0] * abs((b - a) - (d - c))
+            same = [*(_same(one, other) for one, other in pairs), *[0] * abs((b - a) - (d - c))]
             yield from (("-", line, at) for line, at in zip(old[a:b], same, strict=False))
             yield from (("+", line, at) for line, at in zip(new[c:d], same, strict=False))
+
+
+def _same(one: str, other: str) -> int:
+    """Return with how many of the same characters two lines begin."""
+    together = zip(one, other, strict=False)
+    return next((at for at, (x, y) in enumerate(together) if x != y), min(len(one), len(other)))
 
 
 FORMAT = Format("full", "with the lines, the related places and the fix", render, for_people=True, shows_fixes=True)
