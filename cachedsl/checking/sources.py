@@ -145,7 +145,7 @@ def _below(folder: str, findings: list[Finding]) -> Iterator[str]:
         # A link to nothing is a file that cannot be read; a pipe or a device is no file.
         found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]
     for error in refused:
-        where = str(error.filename)
+        where = _tidy(str(error.filename))
         reason = (error.strerror or str(error)).lower()
         findings.append(rules.CANNOT_READ.finding(f"the folder cannot be listed: {reason}", Span(where)))
     yield from sorted(found, key=lambda path: path.split(os.sep))

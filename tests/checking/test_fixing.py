@@ -203,3 +203,10 @@ def test_what_cannot_be_mended_goes_on_as_it_is(data: bytes, option: str) -> Non
 def test_options_that_go_with_standard_input() -> None:
     assert check("fast.yaml", "--stdin-filename", "x.yaml").exit_code == 2
     assert check("-", "--add-ignore", "later", stdin="version: 1\n").exit_code == 2
+
+
+def test_a_file_whose_name_no_policy_can_have_is_to_be_renamed() -> None:
+    Path("\u6f22.yaml").write_text("version: 1\nname: slow\nwarmup: 4\n")
+    result = check("\u6f22.yaml", "--unsafe-fixes")
+    assert "its file `\u6f22.yaml` (call the file `slow.yaml`)" in result.stdout
+    assert "name: slow" in Path("\u6f22.yaml").read_text()

@@ -33,6 +33,9 @@ def check(context: PolicyFile) -> Findings:
     title = f"Call the policy `{wanted}`"
     fix = offer(document, title, lambda: replace_value(document, node, written(wanted)), safe=False)
     hint = f"call both the same: `name: {wanted}`, or the file `{name}{context.path.suffix}`"
+    if wanted == slug_of("") != context.path.stem:
+        # No character of the file's name may be in a policy's; every such file would be called the same.
+        fix, hint = None, f"call the file `{name}{context.path.suffix}`"
     file = shortened(context.path.name, 60)
     yield RULE.finding(f"name: the policy is called `{name}`, its file `{file}`", node.span, hint, fix=fix)
 
