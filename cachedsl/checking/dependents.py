@@ -13,7 +13,11 @@ from cachedsl.text.document import MAX_BYTES
 from cachedsl.text.paths import real_path
 
 PASSED_OVER = frozenset({"node_modules", "venv", "__pycache__", "build", "dist", "site-packages"})
-_EXTENDS = re.compile(rb"""^[ \t{]*["']?extends["']?[ \t]*:[ \t]*["']?([^"'\s,}#]+)""", re.MULTILINE)
+_EXTENDS = re.compile(
+    rb"""(?:^|[{,])[ \t]*["']?extends["']?[ \t]*:\s*(?:&\S+\s+)?"""
+    rb"""(?:"([^"\r\n]+)"|'([^'\r\n]+)'|([^\s"'][^\r\n,}#]*))""",
+    re.MULTILINE,
+)
 
 
 def dependents_of(paths: Iterable[Path]) -> list[Path]:
@@ -53,6 +57,6 @@ def _extending(root: Path) -> Iterable[tuple[Path, Path]]:
             except OSError:
                 continue  # who names it is told
             for match in _EXTENDS.finditer(data) if b"extends" in data else ():
-                parent = beside(os.fsdecode(match[1]), path)
+                parent = beside(os.fsdecode(match[1] or match[2] or match[3].rstrip()), path)
                 if isinstance(parent, Path):
                     yield real_path(path), parent

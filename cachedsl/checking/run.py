@@ -20,7 +20,7 @@ from cachedsl.checking.selection import Selection
 from cachedsl.checking.sources import STDIN, Source, list_files, read_sources, source_of_text
 from cachedsl.loading import Opener
 from cachedsl.text.document import read_document
-from cachedsl.text.finding import Rule
+from cachedsl.text.finding import Finding, Rule
 from cachedsl.text.paths import real_path
 
 
@@ -85,12 +85,17 @@ class Run:
         if options.skip_others:
             sources = [evolve(source, named=source.named and is_ours(source)) for source in sources]
         self.sources = tuple(sources)
+        self._stream = stdin
         self._stdin = (options.stdin_filename or STDIN) if "-" in self.paths else None
         self._folders = any(os.path.isdir(path) for path in self.paths)
 
     def is_stdin(self, source: Source) -> bool:
         """Tell whether a source is standard input, whatever it is called."""
         return source.file == self._stdin
+
+    def unread(self) -> BinaryIO:
+        """Return standard input behind what was read of it, as of a text that is too large."""
+        return self._stream
 
     def replace(self, source: Source, text: str) -> None:
         """Take `text` for what a source holds from now on."""
@@ -108,7 +113,7 @@ class Run:
         checked = []
         for source in self.sources if sources is None else sources:
             checked.append(self._check(source))
-        shown = [self.shown(one, known) for one in with_folders(checked, self._held)]
+        shown = [self.shown(one, known) for one in with_folders(_each_once(checked), self._held)]
         return [*self._refused, *self._configs(), *shown]
 
     def look(self, source: Source) -> Checked:
@@ -184,6 +189,16 @@ class Run:
         more = [path for path in dependents_of(named) if path not in known] if named else []
         for path in more:
             yield from read_sources(list_files((_shown(path),)), io.BytesIO())
+
+
+def _each_once(checked: Sequence[Checked]) -> list[Checked]:
+    """Leave out what is told of a parent's file that is checked itself: its children do not tell it again."""
+    told = {(found, found.span) for one in checked for found in one.findings if found.span.file == one.file}
+
+    def is_new(one: Checked, found: Finding) -> bool:
+        return found.span.file == one.file or (found, found.span) not in told
+
+    return [evolve(one, findings=[found for found in one.findings if is_new(one, found)]) for one in checked]
 
 
 def _absolute(path: Path) -> Path:

@@ -32,12 +32,14 @@ class Source:
         text: the file's text, with stand-ins for bytes that are no text; of a file that is too large, its beginning.
         path: where it is; None for standard input.
         named: whether the user named the file itself, and not a folder around it.
+        data: what was read, as it is.
     """
 
     document: Document
     text: str
     path: Path | None
     named: bool
+    data: bytes = b""
 
     @property
     def file(self) -> str:
@@ -115,7 +117,7 @@ def _source(data: bytes | OSError, file: str, path: Path | None, named: bool) ->
         return Source(document, "", path, named)
     document = read_stream(io.BytesIO(data), file)
     whole = document.root is not None and not document.broken
-    return Source(document, document.text if whole else data.decode("utf-8", "replace"), path, named)
+    return Source(document, document.text if whole else data.decode("utf-8", "replace"), path, named, data)
 
 
 def _opened(file: str) -> bytes | OSError:
@@ -148,7 +150,7 @@ def _below(folder: str, findings: list[Finding]) -> Iterator[str]:
         # A link to nothing is a file that cannot be read; a pipe or a device is no file.
         found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]
     for error in refused:
-        where = str(error.filename)
+        where = _tidy(str(error.filename))
         reason = (error.strerror or str(error)).lower()
         findings.append(rules.CANNOT_READ.finding(f"the folder cannot be listed: {reason}", Span(where)))
     yield from sorted(found, key=lambda path: path.split(os.sep))

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 
 from cachedsl.checking.report import Report
 
+FORMATS = ("full", "concise", "json", "json-lines")
+"""Formats that have a way to say how often something was found."""
+
 
 def statistics(report: Report, form: str) -> Iterator[str]:
-    """Yield a line for each rule that found something, the most frequent first; as JSON where the format is `json`.
+    """Yield a line for each rule that found something, the most frequent first; as JSON where the format is that.
 
     `[*]` marks those that `--fix` mends, `[-]` those that `--unsafe-fixes` does.
     """
@@ -22,7 +25,7 @@ def statistics(report: Report, form: str) -> Iterator[str]:
         if one.fix is not None:
             fixes[one.code] = "safe" if one.fix.safe or fixes.get(one.code) == "safe" else "unsafe"
     rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
-    if form.startswith("json"):
+    if form in ("json", "json-lines"):
         tree = [
             {
                 "code": code,
@@ -35,7 +38,7 @@ def statistics(report: Report, form: str) -> Iterator[str]:
             }
             for code, count in rows
         ]
-        yield json.dumps(tree, indent=2)
+        yield from [json.dumps(tree, indent=2)] if form == "json" else map(json.dumps, tree)
         return
     width = len(str(rows[0][1])) if rows else 0
     longest = max((len(code) for code in counts), default=0)

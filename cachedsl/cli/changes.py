@@ -15,7 +15,10 @@ from cachedsl.checking.ignores import add_ignores
 from cachedsl.checking.run import Run
 from cachedsl.checking.sources import Source
 from cachedsl.cli.output import emit, say, system_said
+from cachedsl.text.document import MAX_BYTES
 from cachedsl.text.writing import write_whole
+
+CHUNK = 1 << 20
 
 
 def known_findings(run: Run, named: str | None) -> Baselines:
@@ -73,7 +76,10 @@ def apply_all(run: Run, unsafe: bool) -> tuple[dict[str, int], bool]:
         run.replace(source, fixed.text)
     for source in run.sources:
         if run.is_stdin(source):
-            click.echo(source.document.text.encode("utf-8", "surrogatepass"), nl=False)
+            # Also what cannot be read goes on: who asked may write the output over the input.
+            click.echo(source.data, nl=False)
+            while len(source.data) > MAX_BYTES and (part := run.unread().read(CHUNK)):
+                click.echo(part, nl=False)
     return made, written
 
 

@@ -17,7 +17,7 @@ from cachedsl.checking.models import held_on
 from cachedsl.checking.report import Report
 from cachedsl.checking.run import Options, Run
 from cachedsl.checking.selection import wrong_selector
-from cachedsl.checking.statistics import statistics
+from cachedsl.checking.statistics import FORMATS, statistics
 from cachedsl.checking.summary import passed_over, summary
 from cachedsl.cli import completing
 from cachedsl.cli.changes import add_comments, apply_all, known_findings, show_changes, write_known
@@ -124,8 +124,14 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
     cachedsl itself.
     """
     _refuse_together(given)
+    if "-" not in paths and given["stdin_filename"] is not None:
+        raise click.UsageError("--stdin-filename says where standard input would lie; name it, too: `-`")
+    if "-" in paths and given["add_ignore"] is not None:
+        raise click.UsageError("--add-ignore writes comments into files, and `-` is none")
     run = Run(paths, standard_input(), _asked(given))
     form = format_called(given["output_format"] or run.config().output_format or _usual(given["output_file"]))
+    if given["as_statistics"] and form.name not in FORMATS:
+        raise click.UsageError(f"--statistics: `{form.name}` has no place for counts; use one of {', '.join(FORMATS)}")
     if given["write_baseline"]:
         write_known(run, given["baseline"])
         return

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from cachedsl import load_policy
 from cachedsl.checking import sources
 from cachedsl.checking.check import check_source
+from cachedsl.checking.dependents import dependents_of
 from cachedsl.checking.sources import source_of
 from cachedsl.cli.main import main
 from cachedsl.lower.compile import compile_policy
@@ -299,3 +300,31 @@ def test_ctrl_c_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("cachedsl.cli.check.Run", stopped)
     result = check(str(tmp_path))
     assert (result.exit_code, result.stderr) == (130, "stopped\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1\nextends: my base.yaml  # why\nwarmup: 4\n",
+        "version: 1\nextends: 'my base.yaml'\nwarmup: 4\n",
+        '{"version": 1, "extends": "my base.yaml", "warmup": 4}\n',
+        "{version: 1, extends: my base.yaml}\n",
+        "version: 1\nextends: &parent my base.yaml\n",
+        "version: 1\nextends:\n  my base.yaml\n",
+    ],
+)
+def test_however_a_parent_is_written_its_children_are_found(tmp_path: Path, text: str) -> None:
+    (tmp_path / "my base.yaml").write_text("version: 1\nwarmup: 6\n")
+    (tmp_path / "child.yaml").write_text(text)
+    assert dependents_of([tmp_path / "my base.yaml"]) == [tmp_path / "child.yaml"]
+
+
+def test_what_is_wrong_with_a_parent_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("version: 1\nwarmup: x\n")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text("version: 1\nextends: base.yaml\n")
+    for paths in ([tmp_path], [tmp_path / "base.yaml"]):
+        result = check(*paths)
+        assert result.exit_code == 1
+        assert result.stdout.endswith("3 policies checked, 1 finding\n")
+    assert check(tmp_path / "a.yaml").stdout.startswith(f"{tmp_path / 'base.yaml'}:2:9: error[bad-value]")

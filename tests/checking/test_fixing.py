@@ -180,3 +180,33 @@ def test_a_finding_about_the_whole_file_has_a_line_that_a_comment_can_be_put_to(
     assert "fast.yaml:2:1: warning[no-step-left]" in check(*steps).stdout
     assert check(*steps, "--add-ignore", "later").exit_code == 0
     assert check(*steps).stdout == "1 policy checked, 0 findings\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"version: 1\nsteps: 1101\n\xff\n",
+        b"version: 1\nsteps: 1101\n# " + b"x" * 3_000_000 + b"\nend: 1\n",
+        b"version: 1\n\x00",
+        b"- 1\n",
+        b"",
+    ],
+    ids=["no text", "too large", "binary", "a list", "empty"],
+)
+@pytest.mark.parametrize("option", ["--fix", "--unsafe-fixes"])
+def test_what_cannot_be_mended_goes_on_as_it_is(data: bytes, option: str) -> None:
+    result = CliRunner().invoke(main, ["check", "-", option], input=data)
+    assert result.exit_code == 1
+    assert result.stdout_bytes == data
+
+
+def test_options_that_go_with_standard_input() -> None:
+    assert check("fast.yaml", "--stdin-filename", "x.yaml").exit_code == 2
+    assert check("-", "--add-ignore", "later", stdin="version: 1\n").exit_code == 2
+
+
+def test_a_file_whose_name_no_policy_can_have_is_to_be_renamed() -> None:
+    Path("\u6f22.yaml").write_text("version: 1\nname: slow\nwarmup: 4\n")
+    result = check("\u6f22.yaml", "--unsafe-fixes")
+    assert "its file `\u6f22.yaml` (call the file `slow.yaml`)" in result.stdout
+    assert "name: slow" in Path("\u6f22.yaml").read_text()

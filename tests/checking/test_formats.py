@@ -18,6 +18,7 @@ from junitparser import JUnitXml
 
 from cachedsl.checking.catalogue import all_rules
 from cachedsl.checking.formats import NAMES
+from cachedsl.checking.formats.full import WIDTH
 from cachedsl.cli.main import main
 
 HERE = Path(__file__).parent
@@ -311,3 +312,17 @@ def test_a_name_of_a_file_need_not_be_utf_8(folder: Path, form: str) -> None:
         assert "%FF%FE%20%C3%A4.yaml" in text
     assert check(name, "--baseline", "base.json", "--write-baseline").exit_code == 0
     assert "gone" not in check(name, "--baseline", "base.json", "--output-format", "concise").stdout
+
+
+def test_the_change_of_a_long_line_is_shown(folder: Path) -> None:
+    (folder / "wide.yaml").write_text(
+        "version: 1\nreuse: {" + " " * 3000 + "thres: 1," + " " * 3000 + "max_total: 3}\n"
+    )
+    lines = check("wide.yaml", "--output-format", "full").stdout.splitlines()
+    assert [line.split("...")[1] for line in lines if line.startswith(("  - ", "  + "))] == [
+        " " * 35 + "thres: 1," + " " * (WIDTH - 3 - 40 - 4),
+        " " * 35 + "threshold: 1," + " " * (WIDTH - 3 - 40 - 8),
+    ]
+    place = lines.index(" --> wide.yaml:2:3009") + 2
+    assert lines[place].startswith("2 | ..." + " " * 40 + "thres: 1,")
+    assert lines[place + 1] == "  | " + " " * 43 + "^^^^^"

@@ -291,6 +291,11 @@ def test_statistics_count_each_rule() -> None:
         ("file-name", 2, "unsafe"),
         ("unknown-key", 1, "unsafe"),
     ]
+    lines = check(".", "--statistics", "--output-format", "json-lines").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == tree
+    for form in ("sarif", "junit", "github"):
+        refused = check(".", "--statistics", "--output-format", form)
+        assert (refused.exit_code, f"`{form}` has no place for counts" in refused.stderr) == (2, True)
 
 
 def test_a_folder_rule_is_judged_where_the_folder_is(folder: Path) -> None:

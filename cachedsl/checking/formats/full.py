@@ -86,7 +86,8 @@ def _place(report: Report, span: Span, gutter: int, paint: _Painter, mark: str, 
 
 def _cut(text: str, start: int, end: int) -> tuple[str, int, int]:
     """Return what is shown of a line, how many columns stand before the place in it, and how many the place has."""
-    head, place, tail = (_clean(part) for part in (text[:start], text[start:end], text[end:]))
+    most = WIDTH + 1  # of each part; a line may be very long
+    head, place, tail = map(_clean, (text[max(0, start - most) : start], text[start:end][:most], text[end:][:most]))
     if cell_len(head) + cell_len(place) + cell_len(tail) > WIDTH:
         if cell_len(head) > WIDTH // 3:
             head = f"...{head[-WIDTH // 4 :]}"
@@ -114,16 +115,25 @@ def _fix(fix: Fix, document: Document, gutter: int, paint: _Painter) -> Iterator
     stop = document.lines.after(max(edit.end for edit in fix.edits))
     old = document.text[begin:stop].splitlines()
     new = changed[begin : len(changed) - (len(document.text) - stop)].splitlines()
-    for sign, line in islice(_difference(old, new), 2 * LINES):
-        shown, _, _ = _cut(line, 0, 0)
+    for sign, line, at in islice(_difference(old, new), 2 * LINES):
+        shown, _, _ = _cut(line, at, at)
         yield paint(f"{'':{gutter}} {sign} {shown}".rstrip(), "red" if sign == "-" else "green")
 
 
-def _difference(old: list[str], new: list[str]) -> Iterator[tuple[str, str]]:
+def _difference(old: list[str], new: list[str]) -> Iterator[tuple[str, str, int]]:
+    """Yield the lines that differ, each with its sign and where it begins to differ from the one in its place."""
     for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind != "equal":
-            yield from (("-", line) for line in old[a:b])
-            yield from (("+", line) for line in new[c:d])
+            pairs = zip(old[a:b], new[c:d], strict=False)
+            same = [*(_same(one, other) for one, other in pairs), *[0] * abs((b - a) - (d - c))]
+            yield from (("-", line, at) for line, at in zip(old[a:b], same, strict=False))
+            yield from (("+", line, at) for line, at in zip(new[c:d], same, strict=False))
+
+
+def _same(one: str, other: str) -> int:
+    """Return with how many of the same characters two lines begin."""
+    together = zip(one, other, strict=False)
+    return next((at for at, (x, y) in enumerate(together) if x != y), min(len(one), len(other)))
 
 
 FORMAT = Format("full", "with the lines, the related places and the fix", render, for_people=True, shows_fixes=True)

@@ -35,6 +35,9 @@ def check(context: PolicyFile) -> Findings:
     file = shortened(context.path.name, 60)
     suffix = context.path.name[len(stem_of(context.path)) :]
     hint = f"call both the same: `name: {wanted}`, or the file `{name}{suffix}`"
+    if wanted == slug_of("") != stem_of(context.path):
+        # No character of the file's name may be in a policy's; every such file would be called the same.
+        fix, hint = None, f"call the file `{name}{suffix}`"
     yield RULE.finding(f"name: the policy is called `{name}`, its file `{file}`", node.span, hint, fix=fix)
 
 
