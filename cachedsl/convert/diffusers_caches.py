@@ -239,7 +239,7 @@ def _write_mag(policy: Policy, asked: Asked) -> Parts:
         ratios = []
     longest = policy.reuse.max_continuous
     options = {"threshold": policy.reuse.threshold, "max_skip_steps": steps if longest is None else longest}
-    options |= {"retention_ratio": round(resolve_steps(warmup, steps) / steps, 6), "num_inference_steps": steps}
+    options |= {"retention_ratio": round(min(resolve_steps(warmup, steps) / steps, 1), 6), "num_inference_steps": steps}
     return "MagCacheConfig", {**options, "mag_ratios": ratios}, notes
 
 

@@ -9,20 +9,23 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import field, frozen
 
+from cachedsl.convert.names import alterations, assigned_once
 from cachedsl.rules.convert.settings import DUPLICATE
 from cachedsl.text.document import parse_document, resolve_scalar
 from cachedsl.text.finding import Finding, Span
-from cachedsl.text.places import Lines
+from cachedsl.text.places import BOM, Lines
 from cachedsl.text.rules import SYNTAX
 from cachedsl.text.tree import Document, Node
 
 Form = Literal["yaml", "env", "arguments", "python"]
 CALL = "()"
 """In Python: the key of a call's own name; arguments without a keyword go by their numbers, "0" and so on."""
+UNKNOWN = "**"
+"""In Python: the key of something that adds or changes settings and cannot be told without running the program."""
 
 
 class Expression(str):
@@ -81,6 +84,7 @@ _IMPORT = re.compile(r"^(?:from\s+[\w.]+\s+)?import\s", re.M)
 def form_of(text: str, file: str = "") -> Form:
     """Tell how settings are written, by the file's name where it says so, else by what stands there."""
     suffix = file.rpartition(".")[2] if "." in file else ""
+    text = text.removeprefix(BOM)
     if suffix in ("yaml", "yml", "json"):
         return "yaml"
     if suffix == "py" or _IMPORT.search(text):
@@ -168,7 +172,7 @@ def _python(text: str, file: str) -> Settings:
     """Read every call of a module, the outermost first; names that are assigned once stand for their values."""
     made = _Builder(text, file)
     try:
-        tree = ast.parse(text)
+        tree = ast.parse(text.removeprefix(BOM))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         at = made.lines.span(0, 0)
         line, column = getattr(error, "lineno", None), getattr(error, "offset", None)
@@ -190,29 +194,31 @@ class _Python:
 
     def __init__(self, made: _Builder, tree: ast.Module) -> None:
         self.made, self.tree, self.count = made, tree, 0
-        self.starts = [0]
-        for line in made.text.splitlines(keepends=True):
+        # Python ends lines at these alone; a mark at the beginning is no part of the first.
+        text = made.text.removeprefix(BOM)
+        self.text_lines = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", text)
+        self.starts = [len(made.text) - len(text)]
+        for line in self.text_lines:
             self.starts.append(self.starts[-1] + len(line))
-        self.text_lines = made.text.splitlines(keepends=True)
-        self.values: dict[str, ast.expr] = {}
-        seen: set[str] = set()
-        for one in ast.walk(tree):
-            if isinstance(one, ast.Assign) and len(one.targets) == 1 and isinstance(one.targets[0], ast.Name):
-                name = one.targets[0].id
-                self.values[name] = one.value
-                if name in seen:
-                    del self.values[name]  # which one holds cannot be told
-                seen.add(name)
+        self.values = assigned_once(tree)
+        self.altered = {
+            id(self.values[name]): change for name, change in alterations(tree).items() if name in self.values
+        }
 
     def calls(self) -> Iterator[ast.Call]:
+        """Yield the outermost calls, then those inside others."""
         inner: set[int] = set()
+        below = []
         for one in ast.walk(self.tree):
             if isinstance(one, ast.Call):
-                if id(one) not in inner:
+                if id(one) in inner:
+                    below.append(one)
+                else:
                     yield one
-                inner |= {id(below) for below in ast.walk(one) if isinstance(below, ast.Call)}
+                inner |= {id(other) for other in ast.walk(one) if isinstance(other, ast.Call)}
+        yield from below
 
-    def offsets(self, one: ast.expr | ast.keyword) -> tuple[int, int]:
+    def offsets(self, one: ast.expr | ast.keyword | ast.stmt) -> tuple[int, int]:
         def at(line: int, column: int) -> int:
             text = self.text_lines[line - 1] if line - 1 < len(self.text_lines) else ""
             return self.starts[line - 1] + len(text.encode()[:column].decode("utf-8", "replace"))
@@ -229,10 +235,15 @@ class _Python:
             return self.node(self.values[one.id], depth + 1)
         if isinstance(one, ast.Constant) and isinstance(one.value, (str, int, float, bool, type(None))):
             return Node(one.value, span, text=self.made.text[start:end])
-        if isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.USub) and isinstance(one.operand, ast.Constant):
+        if isinstance(one, ast.UnaryOp) and isinstance(one.operand, ast.Constant):
             number = one.operand.value
-            if isinstance(number, (int, float)) and not isinstance(number, bool):
-                return Node(-number, span, text=self.made.text[start:end])
+            if (
+                isinstance(one.op, (ast.USub, ast.UAdd))
+                and isinstance(number, (int, float))
+                and type(number) is not bool
+            ):
+                value = -number if isinstance(one.op, ast.USub) else number
+                return Node(value, span, text=self.made.text[start:end])
         if isinstance(one, (ast.List, ast.Tuple)):
             return Node([self.node(item, depth + 1) for item in one.elts], span)
         if isinstance(one, ast.Dict):
@@ -248,10 +259,33 @@ class _Python:
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
                 self.add(values, keys, key.value, key, self.node(value, depth + 1))
             elif key is None:
-                below = self.node(value, depth + 1)
-                values |= below.mapping
-                keys |= below.keys
+                self.spread(values, keys, value, depth)
+            elif not isinstance(key, ast.Constant):
+                self.unknown(values, keys, key)
+        self.change(values, keys, one)
         return Node(values, self.made.lines.span(*self.offsets(one)), keys)
+
+    def spread(self, values: dict[str, Node], keys: dict[str, Span], one: ast.expr, depth: int) -> None:
+        """Add what stands behind two stars."""
+        node = self.node(one, depth + 1)
+        made = call_name(node)
+        if not isinstance(node.value, dict) or (made and made != "dict") or (made and "0" in node.mapping):
+            self.unknown(values, keys, one)
+            return
+        values |= {name: inner for name, inner in node.mapping.items() if name != CALL}
+        keys |= node.keys
+
+    def unknown(self, values: dict[str, Node], keys: dict[str, Span], one: ast.expr | ast.stmt) -> None:
+        """Add that there is more than can be told."""
+        start, end = self.offsets(one)
+        span = self.made.lines.span(start, end)
+        values.setdefault(UNKNOWN, Node(Expression(self.made.text[start:end]), span))
+        keys.setdefault(UNKNOWN, span)
+
+    def change(self, values: dict[str, Node], keys: dict[str, Span], one: ast.expr) -> None:
+        """Add that what stands here is changed elsewhere."""
+        if id(one) in self.altered:
+            self.unknown(values, keys, self.altered[id(one)])
 
     def call(self, one: ast.Call, depth: int) -> Node:
         name = one.func
@@ -270,15 +304,17 @@ class _Python:
         else:
             values[CALL] = Node(spelt, self.made.lines.span(*self.offsets(name)))
         for index, argument in enumerate(one.args):
+            if isinstance(argument, ast.Starred):
+                self.unknown(values, keys, argument)
+                break
             node = self.node(argument, depth + 1)
             values[str(index)], keys[str(index)] = node, node.span
         for keyword in one.keywords:
-            node = self.node(keyword.value, depth + 1)
             if keyword.arg is None:
-                values |= node.mapping
-                keys |= node.keys
+                self.spread(values, keys, keyword.value, depth)
             else:
-                self.add(values, keys, keyword.arg, keyword, node)
+                self.add(values, keys, keyword.arg, keyword, self.node(keyword.value, depth + 1))
+        self.change(values, keys, one)
         return Node(values, self.made.lines.span(*self.offsets(one)), keys)
 
     def add(
@@ -292,6 +328,11 @@ def call_name(node: Node) -> str:
     """Return what a call of Python calls; an empty text for any other value."""
     found = node.mapping.get(CALL)
     return found.value if found is not None and isinstance(found.value, str) else ""
+
+
+def as_written(value: Any) -> Any:
+    """Return a call among plain values as a message shows it, such as `f(...)`; any other value as it is."""
+    return Expression(f"{value[CALL]}(...)") if isinstance(value, dict) and CALL in value else value
 
 
 def document_of(text: str, file: str) -> Document:

@@ -17,6 +17,7 @@ from cachedsl.rules.base import Meaning
 from cachedsl.rules.convert.settings import BAD_OPTION, DIFFERS, IDLE_OPTION, NOT_CARRIED
 from cachedsl.rules.registry import run_checks
 from cachedsl.text.finding import CachedslError, Finding, Rule, Severity, Span
+from cachedsl.text.scalars import shortened
 
 __all__ = [
     "BAD_OPTION",
@@ -134,6 +135,12 @@ class Exported:
     @property
     def errors(self) -> tuple[Note, ...]:
         return tuple(note for note in self.notes if note.severity == "error")
+
+
+def not_told(said: Any, path: Path) -> Note:
+    """Return the note of a piece of a program that adds or changes settings nobody can know beforehand."""
+    message = f"what `{shortened(str(said), 80)}` does to the settings cannot be told without running it"
+    return Note(BAD_OPTION, path, message, "write the settings out")
 
 
 def bad_option(error: Any, *path: str | int) -> list[Note]:

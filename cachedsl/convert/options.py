@@ -7,7 +7,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from cachedsl.convert.notes import BAD_OPTION, Note, bad_option
+from cachedsl.convert.forms import UNKNOWN, as_written
+from cachedsl.convert.notes import BAD_OPTION, Note, bad_option, not_told
 from cachedsl.language.kinds import Kind, read_value
 from cachedsl.language.misfit import Misfit, Misfits, Path
 from cachedsl.language.refusals import nearest
@@ -71,6 +72,9 @@ def read_options(given: Any, table: Mapping[str, Option], engine: str, path: Pat
         read.notes.append(Note(BAD_OPTION, path, f"{where}: expected a mapping of settings, got {given!r}"))
         return read
     for name, value in given.items():
+        if name == UNKNOWN:
+            read.notes.append(not_told(value, (*path, name)))
+            continue
         if name not in table:
             near = nearest(str(name), table)
             hint = f"did you mean `{near}`?" if near else f"one of {', '.join(table)}"
@@ -78,10 +82,15 @@ def read_options(given: Any, table: Mapping[str, Option], engine: str, path: Pat
             continue
         if value is None:
             continue
-        try:
-            read.values[name] = read_value(table[name].kind, value)
-        except (Misfit, Misfits) as error:
-            read.notes += [one.under(*path) if path else one for one in bad_option(error, name)]
+        for shown in (value, as_written(value)):
+            try:
+                read.values[name] = read_value(table[name].kind, shown)
+            except (Misfit, Misfits) as error:
+                misfit = error
+            else:
+                break
+        else:
+            read.notes += [one.under(*path) if path else one for one in bad_option(misfit, name)]
     return read
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import import_module
+from typing import Any
 
 from attrs import evolve, field, frozen
 
 import cachedsl.convert as room
 from cachedsl.convert.cache_dit.files import ENGINE as CACHE_DIT
 from cachedsl.convert.engine import Asked, Engine, Written
-from cachedsl.convert.forms import Settings, read_settings
-from cachedsl.convert.notes import Converted
+from cachedsl.convert.forms import Settings, call_name, read_settings
+from cachedsl.convert.notes import NOT_CARRIED, Converted
 from cachedsl.language.policy import Policy
 from cachedsl.text.finding import CachedslError, Finding, in_file_order
+from cachedsl.text.tree import Node
 
 
 class UnknownEngine(CachedslError):
@@ -84,7 +87,26 @@ def convert(text: str, file: str, *, engine: str | None = None, asked: Asked | N
     settings = evolve(settings, root=chosen.root(settings))
     read = chosen.read(settings, asked or Asked())
     notes = (note.finding(settings.span(note.path)) for note in read.notes)
-    return Conversion(chosen, read, (*settings.findings, *notes))
+    return Conversion(chosen, read, (*settings.findings, *notes, *_more_calls(settings)))
+
+
+def _more_calls(settings: Settings) -> Iterator[Finding]:
+    """Yield a warning for each call like the one that was read, with other settings, of a program in Python."""
+    root = settings.root
+    if root is None or not call_name(root):
+        return
+    first = _settings_of(root)
+    for call in settings.calls:
+        if call is not root and call_name(call) == call_name(root) and _settings_of(call) != first:
+            message = (
+                f"{call_name(root)}: it is called again, with other settings; those in line {root.span.line} are read"
+            )
+            yield NOT_CARRIED.finding(message, call.span, "convert each from a file of its own", severity="warning")
+
+
+def _settings_of(call: Node) -> Any:
+    """Return what a call is given, but for what it is called on."""
+    return {name: node.plain() for name, node in call.mapping.items() if name != "0" or call_name(node)}
 
 
 def write_policy(policy: Policy, engine: str, asked: Asked | None = None) -> Written:

@@ -42,7 +42,11 @@ def knows(settings: Settings) -> bool:
     inner = given.get("cache_config")
     backend = given.get("cache_backend", given.get("--cache-backend"))
     nested = inner.get("cache_backend") if isinstance(inner, Mapping) else None
-    return nested is None and (backend in BACKENDS or "--cache-backend" in found)
+    return nested is None and (_known(backend) or "--cache-backend" in found)
+
+
+def _known(backend: Any) -> bool:
+    return isinstance(backend, str) and backend in BACKENDS
 
 
 def read(settings: Settings, asked: Asked) -> Converted:
@@ -56,7 +60,7 @@ def read(settings: Settings, asked: Asked) -> Converted:
         config = {} if root is None else root.plain()
     if backend in (None, "none"):
         return Converted({"version": 1, **OFF}, (Note(DIFFERS, (key,), f"{key}: nothing is cached"),))
-    if backend not in BACKENDS:
+    if not _known(backend):
         message = f"{key}: `{backend}` is not known"
         return Converted({}, (Note(BAD_OPTION, (key,), message, f"one of {', '.join(BACKENDS)}"),))
     if backend == "step_cache":
@@ -156,7 +160,7 @@ def _write_mag(policy: Policy, asked: Asked) -> Written:
     if isinstance(warmup, str):
         config["mag_retention_ratio"] = int(warmup.removesuffix("%")) / 100
     elif asked.steps is not None:
-        config["mag_retention_ratio"] = round(warmup / asked.steps, 6)
+        config["mag_retention_ratio"] = round(min(warmup / asked.steps, 1), 6)
         config["num_inference_steps"] = asked.steps
     else:
         notes.append(Note(NOT_CARRIED, ("warmup",), "warmup: it is a share of the run there", "say --steps"))

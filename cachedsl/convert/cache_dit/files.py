@@ -14,8 +14,8 @@ from cachedsl.convert.cache_dit.reading import policy_from_options
 from cachedsl.convert.cache_dit.runtime_parts import options_of, parallel_of, quantize_of
 from cachedsl.convert.cache_dit.writing import options_from_policy
 from cachedsl.convert.engine import Asked, Engine, Written, names, plain
-from cachedsl.convert.forms import CALL, Expression, Settings, call_name
-from cachedsl.convert.notes import BAD_OPTION, DIFFERS, NOT_CARRIED, Converted, Note
+from cachedsl.convert.forms import CALL, UNKNOWN, Expression, Settings, as_written, call_name
+from cachedsl.convert.notes import BAD_OPTION, DIFFERS, NOT_CARRIED, Converted, Note, not_told
 from cachedsl.convert.whole_steps import OFF
 from cachedsl.language.misfit import Path
 from cachedsl.language.policy import Policy
@@ -43,6 +43,9 @@ class _Gathered:
     def add(self, given: Mapping[str, Any], path: Path, known: Mapping[str, str] | None = None) -> None:
         """Take options that were written at `path`; `known` renames those that have another name there."""
         for name, value in given.items():
+            if name == UNKNOWN:
+                self.notes.append(not_told(value, (*path, name)))
+                continue
             self.options[(known or {}).get(name, name)] = value
             self.paths[(known or {}).get(name, name)] = (*path, name)
 
@@ -176,13 +179,14 @@ def _read_python(settings: Settings, asked: Asked) -> Converted:
     modifiers: Any = None
     where: Path = ("params_modifiers",)
     if call_name(call) in CALLS:
-        for name, value in tree.items():
+        for key, value in tree.items():
+            name = _named(key, POSITIONS if call_name(call) == "enable_cache" else ())
             if name in ("cache_config", "calibrator_config"):
-                _config(gathered, value, (name,))
+                _config(gathered, value, (key,))
             elif name in ("parallelism_config", "quantize_config", "attention_backend"):
                 parts[name] = {key: one for key, one in value.items() if key != CALL} if _is(value) else value
             elif name == "params_modifiers" and value is not None:
-                modifiers = value
+                modifiers, where = value, (key,)
             elif name == "0" and _is(value):
                 blocks = _block_names(value)
                 if modifiers is None and "params_modifiers" in value:
@@ -192,8 +196,25 @@ def _read_python(settings: Settings, asked: Asked) -> Converted:
     else:
         _config(gathered, tree, ())
     _masks(gathered)
+    gathered.options = {name: as_written(value) for name, value in gathered.options.items()}
     overrides = _overrides(gathered, modifiers, where, blocks, asked)
     return _converted(gathered, parts, asked, caches=True, overrides=overrides)
+
+
+POSITIONS = (
+    "0",
+    "cache_config",
+    "calibrator_config",
+    "params_modifiers",
+    "parallelism_config",
+    "attention_backend",
+    "quantize_config",
+)
+"""What the arguments of `enable_cache` are that are given without a keyword."""
+
+
+def _named(key: str, positions: tuple[str, ...]) -> str:
+    return positions[int(key)] if key.isdecimal() and int(key) < len(positions) else key
 
 
 def _plain(node: Node) -> Tree:
@@ -283,7 +304,7 @@ def _overrides(gathered: _Gathered, modifiers: Any, path: Path, blocks: list[str
         at: Path = (*path, index) if isinstance(modifiers, list) else path
         if _is(one):
             for key, value in one.items():
-                if key in ("cache_config", "calibrator_config"):
+                if _named(key, POSITIONS[1:3]) in ("cache_config", "calibrator_config"):
                     _config(inner, value, (*at, key))
                 elif key != CALL:
                     inner.add({key: value}, at)
