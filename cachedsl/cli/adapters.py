@@ -166,7 +166,7 @@ def _cells(row: Supported, between: str) -> tuple[str, ...]:
 def _page(rows: tuple[Supported, ...]) -> str:
     lines = [
         "# Supported models\n",
-        "Models with a bundled adapter, by transformer class. A policy is applied to any pipeline that has one of these "
+        "Models with a bundled adapter, by transformer class. A policy is applied to any pipeline with one of these "
         "classes, and nothing has to be declared. Take the row of FluxTransformer2DModel: it has two block lists, its "
         "blocks return the encoder's stream before the hidden one, and FluxPipeline is one of its pipelines. A class "
         "that is not here is learned at its first call, see [models.md](models.md#a-model-without-an-adapter).\n",
