@@ -65,17 +65,33 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# Compiled as a whole",
         "",
-        "`torch.compile(model, fullgraph=True)` of transformer classes in the tests, tiny, and of other ways to call",
-        "them: dynamo with a backend that runs what it is given, five steps, called as pipelines do. A class is",
-        "*whole* where all of it is in graphs, without a break, and gives what it gives uncompiled.",
+        "This page says for each transformer class whether `torch.compile(model, fullgraph=True)` works, without a",
+        "policy and under one. An example is FluxTransformer2DModel. It is one graph without a policy. It is two under",
+        "a static policy, for a computed step and a reused one. It is four under a measuring policy, because its two",
+        "block lists decide apart.",
         "",
-        f"Measured: {len(classes)} of {len(ENTRIES)}. {len(compiles)} of them are whole without a policy. Of these,",
-        f"{counts['static']} are whole under a static policy (F1B0, two of five steps reused), and",
-        f"{counts['measuring']} under one that measures at its front block. The numbers are graphs: one without a",
-        "policy, one for each kind of step under one, and more where block lists decide apart.",
+        f"Measured: {len(classes)} of {len(ENTRIES)} entries of the tests. An entry is a class with tiny random",
+        "weights, or another way to call it, which is named after a slash. Each makes five steps, called as its",
+        "pipelines call it. dynamo traces it with a backend that runs what it is given. So no kernels are compiled,",
+        "and no speed is measured.",
+        "",
+        "A class is *whole* where all of it is in graphs, without a break, and where it does as it does uncompiled:",
+        "the same steps are reused, and the outputs differ by less than 1e-4 of the largest. Anything else is `no`.",
+        "",
+        "| run | policy | whole |",
+        "|---|---|---:|",
+        f"| bare | none | {len(compiles)} of {len(classes)} |",
+        f"| static | F1B0, two of five steps reused by a mask | {counts['static']} of those {len(compiles)} |",
+        f"| measuring | F1B0, measured at the front block | {counts['measuring']} of those {len(compiles)} |",
         "",
         f"Python {where['python']}, torch {where['torch']}, diffusers {where['diffusers']}; {where['machine']}.",
-        "Written by `benchmarks/compile_table.py`.",
+        "`benchmarks/compile_table.py` measures and writes this page.",
+        "[architecture.md](architecture.md#torchcompile) says how it works.",
+        "",
+        "## All classes",
+        "",
+        "The numbers are graphs. Under a policy there is one for each kind of step, and more where block lists decide",
+        "apart.",
         "",
         "| family | class | bare | static | measuring |",
         "|---|---|---|---|---|",
@@ -88,10 +104,11 @@ def page(found: dict[str, Any]) -> str:
         )
     lines += ["", "## What breaks the graph", ""]
     lines += [
-        "These classes break without a policy too, and where they are cut up, a policy leaves as many graphs.",
+        "These classes break without a policy too. Without `fullgraph=True` dynamo cuts them into several graphs. A",
+        "policy has more kinds of step, and leaves more graphs.",
         "",
     ]
-    lines += ["| class | why | graphs cut up, bare | under the static policy |", "|---|---|---|---|"]
+    lines += ["| class | why | graphs when cut up, bare | the same, static |", "|---|---|---|---|"]
     for name, one in classes.items():
         if name not in compiles:
             cut, policy = one["bare, cut"], one["static, cut"]
@@ -101,7 +118,7 @@ def page(found: dict[str, Any]) -> str:
     if differ:
         lines += [
             "",
-            "These are whole without a policy, and not under one:",
+            "These are whole without a policy, and not under every policy:",
             "",
             "| class | policy | why |",
             "|---|---|---|",

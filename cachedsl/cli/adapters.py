@@ -169,10 +169,17 @@ def _cells(row: Supported, between: str) -> tuple[str, ...]:
 def _page(rows: tuple[Supported, ...]) -> str:
     lines = [
         "# Supported models\n",
-        f"`cachedsl adapters list --markdown` writes this page. {len(rows)} transformer classes, "
-        f"{len(supported_pipelines())} pipelines. *CFG*: whether guidance goes through the transformer in one call "
-        "(`fused`) or in one call for each branch (`separate`); calls are counted as they are. The tests run each "
-        "class on the diffusers version in the last column.\n",
+        "Models with a bundled adapter, by transformer class. A policy is applied to any pipeline with one of these "
+        "classes, and nothing has to be declared. Take the row of FluxTransformer2DModel: it has two block lists, its "
+        "blocks return the encoder's stream before the hidden one, and FluxPipeline is one of its pipelines. A class "
+        "that is not here is learned at its first call, see [models.md](models.md#a-model-without-an-adapter).\n",
+        f"There are {len(rows)} transformer classes and {len(supported_pipelines())} pipelines. The columns:\n",
+        "* *block lists* are in order of execution. `stacks` in a policy names them.",
+        "* *pattern*: which streams a block takes and returns, see [models.md](models.md#by-hand).",
+        "* *CFG*: whether guidance goes through the transformer in one call (`fused`) or in one call for each branch "
+        "(`separate`). Calls are counted as they are made, whatever stands here.",
+        "* *diffusers* is the version on which the tests run each class, tiny, with random weights.\n",
+        "`cachedsl adapters list --markdown` writes this page.\n",
         f"| {' | '.join(_HEAD)} | pipelines |",
         "|" + "---|" * (len(_HEAD) + 1),
     ]

