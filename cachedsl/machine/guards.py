@@ -245,7 +245,8 @@ UNIT: tuple[Guard, ...] = (
     Guard(
         "shape_changed",
         "compute",
-        "a stream has another shape than the anchor's, on a step that is not computed anyway; history is dropped",
+        "a stream has another shape or dtype than the anchor's, on a step that is not computed anyway; "
+        "history is dropped",
         lambda m: m.shape_changed and m.state.verdict != "compute",
     ),
     Guard("", "as the step", "the step is computed", lambda m: m.state.verdict == "compute"),

@@ -221,7 +221,7 @@ class Executor:
             shown = read_model_input(self.transformer, self._adapter.input, args, kwargs)
         self._facts = StepFacts(shown, lambda: run.timeline.mixing(call.step))
         run.computes_with(self.component, call, self._weights.look(self._all_blocks()))
-        self._signature = (signature(args, kwargs), self._weights.precision())
+        self._signature = (signature(args, kwargs), self._weights.precision)
         if run.number > self._learnt:  # a new run, and not one that goes on
             if not self._compiled:
                 for slot in self.slots:

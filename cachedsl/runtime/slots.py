@@ -43,6 +43,8 @@ class StackSlot:
         self.path = path
         self.blocks = blocks
         self.ports = ports
+        parent, _, self._name = path.rpartition(".")
+        self._siblings = executor.transformer.get_submodule(parent)._modules
         self.step: Step | None = None
         self._views: dict[tuple[str, ...], Views] = {}
         self._asked: dict[int, Any] = {}
@@ -55,9 +57,7 @@ class StackSlot:
 
     def has_changed(self) -> bool:
         """Tell whether the transformer has another list here by now, or the list another number of blocks."""
-        return (
-            len(self.blocks) != len(self.ports) or self.executor.transformer.get_submodule(self.path) is not self.blocks
-        )
+        return self._siblings.get(self._name) is not self.blocks or len(self.blocks) != len(self.ports)
 
     @property
     def head(self) -> StackSlot:

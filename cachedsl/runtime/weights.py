@@ -26,12 +26,14 @@ class Weights:
 
     Attributes:
         transformer: the model.
+        precision: what decides, with a call's arguments, in which dtypes blocks compute; known once it was looked.
     """
 
     transformer: nn.Module
     _blocks: tuple[int, ...] = ()
     _sample: list[tuple[nn.Module, str]] = field(factory=list)
     _adapted: tuple[object, list[nn.Module]] | None = None
+    precision: object = None
 
     def look(self, blocks: Sequence[nn.Module]) -> tuple[object, ...]:
         """Return what is equal as long as nobody has changed anything; `blocks` are those that are driven."""
@@ -39,12 +41,9 @@ class Weights:
         if ids != self._blocks:
             self._blocks, self._adapted = ids, None
             self._sample = [found for block in blocks if (found := _first_parameter(block)) is not None]
-        return (ids, tuple(map(_seen, self._sample)), self.precision(), self._adapters())
-
-    def precision(self) -> object:
-        """Return what decides, with a call's arguments, in which dtypes blocks compute; known once it was looked."""
         weights = self._sample[0][0]._parameters.get(self._sample[0][1]) if self._sample else None
-        return (None if weights is None else weights.dtype, tuple(map(_autocast, _DEVICES)))
+        self.precision = (None if weights is None else weights.dtype, tuple(map(_autocast, _DEVICES)))
+        return (ids, tuple(map(_seen, self._sample)), self.precision, self._adapters())
 
     def _adapters(self) -> tuple[object, ...]:
         """Return the state of every layer with an adapter on it; the layers are looked for when adapters come or go."""
