@@ -34,7 +34,7 @@ from cachedsl.checking.selection import Selection, wrong_selector
 from cachedsl.language.refusals import nearest
 from cachedsl.rules.shape.config import BAD_CONFIG
 from cachedsl.text.finding import CachedslError, Finding, Span, in_file_order
-from cachedsl.text.globs import files_that_match
+from cachedsl.text.globs import path_matches
 from cachedsl.text.scalars import printable, shortened
 
 if sys.version_info >= (3, 11):
@@ -79,7 +79,9 @@ class Config:
     def held(self, path: Path | None) -> Sequence[Held]:
         """Return on which models and step counts the `plans` table holds the policy at `path`."""
         inner = self.inner(path)
-        return () if inner is None else _table_of(self).get(inner, ())
+        if inner is None:
+            return ()
+        return tuple(one for pattern, held in _entries_of(self) if path_matches(inner, pattern) for one in held)
 
 
 def config_of(folder: Path) -> Config:
@@ -208,19 +210,16 @@ def _paths(root: Path, models: Sequence[str]) -> list[str]:
 
 
 @lru_cache(maxsize=16)
-def _table_of(config: Config) -> dict[Path, tuple[Held, ...]]:
-    """Return what is held by path; an entry with a model that is not known holds nothing, which is told once."""
-    table: dict[Path, tuple[Held, ...]] = {}
-    if config.plans is None:
-        return table
-    for entry in config.plans.entries:
+def _entries_of(config: Config) -> tuple[tuple[str, tuple[Held, ...]], ...]:
+    """Return each pattern with what it holds; an entry with a model that is not known is left out, and told once."""
+    found: list[tuple[str, tuple[Held, ...]]] = []
+    for entry in () if config.plans is None else config.plans.entries:
         try:
-            held = held_on(_paths(config.plans.root, entry.models), entry.steps)
+            assert config.plans is not None
+            found.append((entry.policy, tuple(held_on(_paths(config.plans.root, entry.models), entry.steps))))
         except CachedslError:
             continue
-        for path in files_that_match(config.plans.root, entry.policy):
-            table[path] = (*table.get(path, ()), *held)
-    return table
+    return tuple(found)
 
 
 KEYS = (
