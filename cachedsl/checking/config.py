@@ -34,7 +34,7 @@ from cachedsl.checking.selection import ALL, Selection, wrong_selector
 from cachedsl.language.refusals import nearest
 from cachedsl.rules.shape.config import BAD_CONFIG
 from cachedsl.text.finding import CachedslError, Finding, Span, in_file_order
-from cachedsl.text.globs import files_that_match, path_matches
+from cachedsl.text.globs import path_matches
 from cachedsl.text.places import BOM
 from cachedsl.text.scalars import printable, shortened
 
@@ -80,10 +80,8 @@ class Config:
     def held(self, path: Path | None) -> Sequence[Held]:
         """Return on which models and step counts the `plans` table holds the policy at `path`, there already or not."""
         inner = self.inner(path)
-        if path is None or inner is None:
+        if inner is None:
             return ()
-        if path.exists():
-            return _table_of(self).get(inner, ())
         return tuple(one for pattern, held in _entries_of(self) if path_matches(inner, pattern) for one in held)
 
 
@@ -235,24 +233,17 @@ def _paths(root: Path, models: Sequence[str]) -> list[str]:
 
 
 @lru_cache(maxsize=16)
-def _table_of(config: Config) -> dict[Path, tuple[Held, ...]]:
-    """Return what is held by path; an entry with a model that is not known holds nothing, which is told once."""
-    table: dict[Path, tuple[Held, ...]] = {}
-    for pattern, held in _entries_of(config):
-        for path in files_that_match(config.root or Path(), pattern):
-            table[path] = (*table.get(path, ()), *held)
-    return table
-
-
-def _entries_of(config: Config) -> Iterator[tuple[str, Sequence[Held]]]:
-    if config.plans is None:
-        return
-    for entry in config.plans.entries:
+def _entries_of(config: Config) -> tuple[tuple[str, tuple[Held, ...]], ...]:
+    """Return each pattern with what it holds; an entry with a model that is not known is left out, and told once."""
+    found: list[tuple[str, tuple[Held, ...]]] = []
+    for entry in () if config.plans is None else config.plans.entries:
         try:
+            assert config.plans is not None
             held = held_on(_paths(config.plans.root, entry.models), entry.steps)
         except CachedslError:
             continue
-        yield entry.policy, [evolve(one, budget=entry.memory) for one in held]
+        found.append((entry.policy, tuple(evolve(one, budget=entry.memory) for one in held)))
+    return tuple(found)
 
 
 KEYS = (

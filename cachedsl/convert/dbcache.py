@@ -8,6 +8,7 @@ from typing import Any
 from attrs import evolve
 
 from cachedsl.convert.cache_dit import options_from_policy, policy_from_options, steps_mask
+from cachedsl.convert.cache_dit.reading import SAY_STEPS
 from cachedsl.convert.engine import Asked
 from cachedsl.convert.notes import NOT_CARRIED, Converted, Exported, Note
 from cachedsl.convert.options import Option
@@ -73,6 +74,8 @@ def from_options(
 
 
 def _moved(note: Note, where: Mapping[str, Path]) -> Note:
+    if note.hint == SAY_STEPS:  # the engine's name for them, where it has one, is another
+        note = evolve(note, hint="say how many steps a run has: --steps")
     for index, step in enumerate(note.path):
         if step in where:
             path = where[str(step)]

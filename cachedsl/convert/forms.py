@@ -93,7 +93,7 @@ def form_of(text: str, file: str = "") -> Form:
     if bare.startswith("{"):
         return "yaml"
     if suffix == "env" or _ASSIGNED.match(bare):
-        return "env"
+        return "arguments" if suffix != "env" and _FLAG.search(bare) else "env"
     if _FLAG.search(bare) and not re.match(r"[\w$]+\s*:", bare):
         return "arguments"
     return "python" if _CALLED.match(bare) else "yaml"

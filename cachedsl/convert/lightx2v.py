@@ -8,7 +8,7 @@ from typing import Any
 from cachedsl.convert.engine import Asked, Engine, names, plain
 from cachedsl.convert.flags import misspelt, own
 from cachedsl.convert.forms import Settings
-from cachedsl.convert.notes import BAD_OPTION, DIFFERS, NOT_CARRIED, Converted, Note
+from cachedsl.convert.notes import BAD_OPTION, DIFFERS, IDLE_OPTION, NOT_CARRIED, Converted, Note
 from cachedsl.convert.options import Option, Options, read_options
 from cachedsl.convert.whole_steps import (
     OFF,
@@ -56,14 +56,31 @@ def read(settings: Settings, asked: Asked) -> Converted:
     model = asked.model or given.get("model_cls")
     kind = read["feature_caching"] if "feature_caching" in read.values or "feature_caching" not in given else None
     tree: dict[str, Any] = {}
+    if "feature_caching" in given and given["feature_caching"] is None:
+        read.note(BAD_OPTION, "feature_caching", "it is null", f"one of {', '.join(KINDS)}")
     if kind == "NoCaching":
         tree = dict(OFF)
     elif kind in MAKERS:
         tree = MAKERS[kind](read, Asked(steps, model if isinstance(model, str) else None))
     elif kind is not None:
         read.note(NOT_CARRIED, "feature_caching", f"`{kind}` {REFUSED[kind]}", "use another kind")
+    if kind is not None:
+        for name in read.values:
+            if name not in (*ALWAYS, *READ.get(kind, ())) and (kind not in REFUSED):
+                read.note(IDLE_OPTION, name, f"`{kind}` does not read it")
     return Converted({"version": 1, **tree} if tree else {}, tuple(read.notes), steps)
 
+
+ALWAYS = ("feature_caching", "infer_steps")
+_BLOCKS = ("residual_diff_threshold", "downsample_factor")
+READ: dict[str, tuple[str, ...]] = {
+    "Tea": ("teacache_thresh", "coefficients", "use_ret_steps"),
+    "FirstBlock": _BLOCKS,
+    "DualBlock": _BLOCKS,
+    "DynamicBlock": _BLOCKS,
+    "Mag": tuple(name for name in TABLE if name.startswith("magcache_")),
+}
+"""What each kind reads."""
 
 REFUSED = {
     "TaylorSeer": "extrapolates inside the blocks on a schedule that is fixed in its code",

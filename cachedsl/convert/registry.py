@@ -14,7 +14,7 @@ import cachedsl.convert as room
 from cachedsl.convert.cache_dit.files import ENGINE as CACHE_DIT
 from cachedsl.convert.engine import Asked, Engine, Written
 from cachedsl.convert.forms import Settings, call_name, read_settings
-from cachedsl.convert.notes import NOT_CARRIED, Converted
+from cachedsl.convert.notes import DIFFERS, NOT_CARRIED, Converted
 from cachedsl.language.policy import Policy
 from cachedsl.text.finding import CachedslError, Finding, in_file_order
 from cachedsl.text.tree import Node
@@ -87,7 +87,15 @@ def convert(text: str, file: str, *, engine: str | None = None, asked: Asked | N
     settings = evolve(settings, root=chosen.root(settings))
     read = chosen.read(settings, asked or Asked())
     notes = (note.finding(settings.span(note.path)) for note in read.notes)
-    return Conversion(chosen, read, (*settings.findings, *notes, *_more_calls(settings)))
+    more = (*_more_calls(settings), *_other_steps(settings, read, asked or Asked()))
+    return Conversion(chosen, read, (*settings.findings, *notes, *more))
+
+
+def _other_steps(settings: Settings, read: Converted, asked: Asked) -> Iterator[Finding]:
+    """Yield a warning where the settings say another step count than the user does."""
+    if asked.steps is not None and read.steps not in (None, asked.steps):
+        message = f"the settings say {read.steps} steps, which holds; --steps {asked.steps} is not looked at"
+        yield DIFFERS.finding(message, settings.span(()), "change it in the settings")
 
 
 def _more_calls(settings: Settings) -> Iterator[Finding]:

@@ -55,6 +55,9 @@ def read(settings: Settings, asked: Asked) -> Converted:
         if mode is not None:
             message = f"{MODE}: `{mode}` is no mode"
             notes.append(Note(BAD_OPTION, (MODE,), message, f"one of {', '.join(MODES)}"))
+        else:
+            idle = [flag for flag in FLAGS if flag in said]
+            notes += [Note(IDLE_OPTION, (flag,), f"{flag}: without {MODE} nothing is cached") for flag in idle]
         return Converted({"version": 1, **OFF}, tuple(notes))
     if PRESET in said:
         message = f"{PRESET}: what the presets set differs between releases"

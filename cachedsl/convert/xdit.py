@@ -9,7 +9,7 @@ from attrs import evolve
 from cachedsl.convert.engine import Asked, Engine, names, plain
 from cachedsl.convert.flags import misspelt, own
 from cachedsl.convert.forms import Settings
-from cachedsl.convert.notes import BAD_OPTION, DIFFERS, Converted, Note
+from cachedsl.convert.notes import BAD_OPTION, DIFFERS, IDLE_OPTION, Converted, Note
 from cachedsl.convert.options import Option, read_options
 from cachedsl.convert.whole_steps import OFF, first_block, teacache
 from cachedsl.language.kinds import Flag, Number
@@ -44,6 +44,12 @@ def read(settings: Settings, asked: Asked) -> Converted:
         message = "use_fbcache: it and `use_teacache` exclude each other"
         notes.append(Note(BAD_OPTION, (spelt["use_fbcache"],), message, "keep one of the two"))
     threshold = options["rel_l1_thresh"]
+    used = {"rel_l1_thresh"} if options["use_teacache"] else set()
+    if options["use_fbcache"] or (not used and "XDIT_FBCACHE_THRESH" in options.values):
+        used = {"rel_l1_thresh"} if "rel_l1_thresh" in options.values else {"XDIT_FBCACHE_THRESH"}
+    for name in ("rel_l1_thresh", "XDIT_FBCACHE_THRESH"):
+        if name in options.values and name not in used and not both:
+            notes.append(Note(IDLE_OPTION, (spelt[name],), f"{name}: no cache that is on reads it"))
     if options["use_teacache"] and not both:
         message = "use_teacache: xDiT has the polynomial of FLUX.1 only, which is written here"
         notes.append(Note(DIFFERS, (spelt["use_teacache"],), message, "use it on FLUX.1"))

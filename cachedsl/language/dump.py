@@ -12,7 +12,7 @@ from cachedsl.language.parts import Signal
 from cachedsl.language.policy import Policy
 from cachedsl.language.taps import PRUNED
 from cachedsl.plan.frozen import thaw
-from cachedsl.text.scalars import resolve_scalar
+from cachedsl.text.scalars import is_text
 
 
 class _Dumper(yaml.SafeDumper):
@@ -23,7 +23,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    plain = isinstance(resolve_scalar(text), str) and "\x85" not in text  # a line break in YAML 1.1 only
+    plain = is_text(text) and "\x85" not in text  # a line break in YAML 1.1 only
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
 
 

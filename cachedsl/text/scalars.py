@@ -40,9 +40,14 @@ def shortened(text: str, limit: int = 200) -> str:
 
 
 def resolve_scalar(text: str) -> Scalar:
-    """Return the value of a plain scalar under the YAML 1.2 core schema (section 10.3.2)."""
+    """Return the value of a plain scalar under the YAML 1.2 core schema (section 10.3.2).
+
+    A whole number of more digits than can be dealt with stays a text; `is_too_long` tells.
+    """
     if text in _NULL:
         return None
+    if is_too_long(text):
+        return text
     if text in _BOOL:
         return _BOOL[text]
     if _INT.fullmatch(text):
@@ -63,6 +68,11 @@ def is_too_long(text: str) -> bool:
     return len(text) > MAX_DIGITS and _INT.fullmatch(text) is not None
 
 
+def is_text(text: str) -> bool:
+    """Say whether a plain scalar of these characters is a text, so that no quotes are needed."""
+    return not is_too_long(text) and isinstance(resolve_scalar(text), str)
+
+
 def joined_pairs(text: str) -> str | None:
     r"""Return `text` with surrogate pairs, which JSON writes as `\uD83D\uDE00`, joined; None where half is alone."""
     if not _SURROGATE.search(text):
@@ -74,7 +84,7 @@ def joined_pairs(text: str) -> str | None:
 def written(value: Plain) -> str:
     """Return a value as YAML on one line, fit for any place in a file."""
     if isinstance(value, str):
-        safe = _SAFE.fullmatch(value) and value.lower() not in _OLD_BOOL and isinstance(resolve_scalar(value), str)
+        safe = _SAFE.fullmatch(value) and value.lower() not in _OLD_BOOL and is_text(value)
         return value if safe else quoted(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{written(key)}: {written(inner)}" for key, inner in value.items()) + "}"

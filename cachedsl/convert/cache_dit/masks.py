@@ -7,6 +7,8 @@ from itertools import chain, zip_longest
 
 from cachedsl.language.presets import DESIGNED, RUNS_28
 
+MOST_STEPS = 10_000
+
 
 def steps_mask(preset: str, total_steps: int) -> str:
     """Return the mask that cache-dit's `steps_mask(total_steps=..., mask_policy=preset)` gives, 1 = compute.
@@ -18,6 +20,8 @@ def steps_mask(preset: str, total_steps: int) -> str:
         raise ValueError(f"{preset!r} is no preset; there are {', '.join(RUNS_28)}")
     if total_steps in DESIGNED:
         return DESIGNED[total_steps][preset]
+    if total_steps > MOST_STEPS:
+        raise ValueError(f"a preset is written out for at most {MOST_STEPS} steps, not for {total_steps}")
     if total_steps < 8:
         raise ValueError(f"below 8 steps there are presets for 4 and 6 steps only, not for {total_steps}")
     compute, cache = (list(runs) for runs in RUNS_28[preset])
@@ -33,9 +37,11 @@ def bins_mask(compute: Sequence[int], cache: Sequence[int], total_steps: int | N
     """Write runs of computed and reused steps in turn, cut at `total_steps`.
 
     Raises:
-        ValueError: they are fewer than `total_steps`.
+        ValueError: they are fewer than `total_steps`, or more than any run has.
     """
     length = sum(compute) + sum(cache)
+    if length > MOST_STEPS:
+        raise ValueError(f"the bins cover {length} steps; at most {MOST_STEPS} are read")
     if total_steps is not None and length < total_steps:
         raise ValueError(f"the bins cover {length} steps, and the run has {total_steps}; lengthen them")
     pairs = zip_longest(compute, cache, fillvalue=0)

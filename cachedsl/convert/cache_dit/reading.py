@@ -18,6 +18,9 @@ OFF = {"reuse": {"threshold": 0}}
 """What `cache_type: NONE` comes to: every step is computed."""
 
 
+SAY_STEPS = "set `num_inference_steps`"
+
+
 def policy_from_options(
     options: Mapping[str, Any],
     *,
@@ -247,7 +250,7 @@ class _Reader:
         else:
             if self.steps is None:
                 message = f"the preset `{value}` is written as bits, for which the step count must be known"
-                self.note(BAD_OPTION, name, message, "set `num_inference_steps`")
+                self.note(BAD_OPTION, name, message, SAY_STEPS)
                 return None
             try:
                 return steps_mask(value, self.steps)
