@@ -22,7 +22,14 @@ Outcome = Literal["computed", "reused"]
 
 @frozen
 class UnitRecord:
-    """What became of one unit in one step: `value` is the measurement, None where nothing was measured."""
+    """What became of one unit in one step.
+
+    Attributes:
+        unit: its index in the plan of its stack.
+        outcome: `computed` or `reused`.
+        reason: the guard that decided, see docs/machine.md.
+        value: what was measured, without a unit; None where nothing was measured.
+    """
 
     unit: int
     outcome: Outcome
@@ -34,8 +41,19 @@ class UnitRecord:
 class StepRecord:
     """One step of one stack in one CFG branch.
 
-    `step` is the loop's own index from 0; `blocks_run` of `blocks` were executed; `run` counts runs since attaching,
-    `loop` the denoising loops of a run, of which most have one.
+    Attributes:
+        run: counts the runs since attaching, from 0.
+        transformer: the pipeline's name of the component.
+        stack: the block list, or the chain of lists.
+        branch: the CFG branch.
+        step: the loop's own index, from 0.
+        outcome: `reused` where a unit was reused.
+        reason: of the unit that tells: the first reused one, else the first. docs/machine.md has the reasons.
+        value: what was measured at that unit, without a unit of measure; None where nothing was.
+        blocks_run: how many blocks were executed.
+        blocks: how many the stack has.
+        units: what became of each unit.
+        loop: counts the denoising loops of a run, from 0; most runs have one.
     """
 
     run: int
@@ -54,7 +72,13 @@ class StepRecord:
 
 @frozen
 class WarningRecord:
-    """Something worth a look, with its numbers in `message`."""
+    """Something about a finished run that is worth a look.
+
+    Attributes:
+        run: which run.
+        code: the rule that found it, see docs/rules.md.
+        message: what it is, with its numbers.
+    """
 
     run: int
     code: str
@@ -63,7 +87,14 @@ class WarningRecord:
 
 @frozen
 class RunRecord:
-    """The head of one loop of a run."""
+    """The head of one loop of a run.
+
+    Attributes:
+        run: counts the runs since attaching, from 0.
+        policy: the policy's name.
+        num_inference_steps: the loop's step count, None where nobody said it.
+        loop: counts the denoising loops of a run, from 0.
+    """
 
     run: int
     policy: str
@@ -89,7 +120,19 @@ KEPT = 100
 
 @attrs.define(repr=False)
 class Trace:
-    """The records since attaching, oldest first; of many runs, those of the last `KEPT` at least."""
+    """What happened since attaching, step by step: a list of records, the oldest first.
+
+    `Cached.trace` is one. Of many runs, it keeps those of the last 100 at least.
+
+    Attributes:
+        records: `RunRecord`, `StepRecord` and `WarningRecord` objects.
+
+    Example:
+        >>> from cachedsl import Trace
+        >>> trace = Trace.from_jsonl('{"kind": "run", "run": 0, "policy": "f8b0", "num_inference_steps": 28}')
+        >>> trace.records[0].policy
+        'f8b0'
+    """
 
     records: list[Record] = attrs.field(factory=list)
     _forgotten: int = attrs.field(default=0, init=False, eq=False)
@@ -118,7 +161,13 @@ class Trace:
     def steps(
         self, *, run: int | None = None, stack: str | None = None, branch: str | None = None
     ) -> tuple[StepRecord, ...]:
-        """Return the step records, filtered by what is given."""
+        """Return the step records, the oldest first.
+
+        Args:
+            run: only those of this run.
+            stack: only those of this block list.
+            branch: only those of this CFG branch.
+        """
         return tuple(
             r
             for r in self.records
@@ -129,18 +178,23 @@ class Trace:
         )
 
     def warnings(self, *, run: int | None = None) -> tuple[WarningRecord, ...]:
+        """Return the warnings, the oldest first; with `run`, only those of this run."""
         return tuple(r for r in self.records if isinstance(r, WarningRecord) and (run is None or r.run == run))
 
     def to_jsonl(self) -> str:
-        """Write one JSON object a line, `kind` first. Not-finite values are written as strings."""
+        """Return JSON Lines: one object for each record, `kind` first. Values that are not finite are strings."""
         return "".join(json.dumps(_encode(r)) + "\n" for r in self.records)
 
     def save(self, path: str | Path) -> None:
+        """Write `to_jsonl` to a file, in UTF-8."""
         Path(path).write_text(self.to_jsonl(), encoding="utf-8")
 
     @classmethod
     def from_jsonl(cls, lines: str | Iterable[str]) -> Trace:
-        """Read what `to_jsonl` wrote; empty lines are passed over.
+        """Read what `to_jsonl` wrote.
+
+        Args:
+            lines: the whole text, or its lines, such as an open file. Empty lines are passed over.
 
         Raises:
             TraceError: a line is no record; the message has its number, what was expected and what came.

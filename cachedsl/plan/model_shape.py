@@ -13,12 +13,18 @@ Joins = Literal["as_is", "encoder_first", "hidden_first", "apart"]
 
 @frozen
 class StackShape:
-    """One block list: `transformer` is the pipeline's component name, `name` the attribute path of the list.
+    """One block list of a transformer, or a chain of several lists (`span: joined`).
 
-    A chain of several lists (`span: joined`) has the paths of all of them in its name, joined by `+`, and names and
-    block counts of the lists in `lists`. `modulated` tells whether the adapter says how the first block's modulated
-    input is evaluated; None where no adapter was asked. `long_skips`, `joins`, and `keeps` for `between: keep`: see
-    `cachedsl.matching.adapter.StackAdapter`; of a chain, `joins` is `apart` where one of its lists is.
+    Attributes:
+        name: the attribute path of the list; of a chain, the paths of its lists, joined by `+`.
+        blocks: how many blocks it has.
+        transformer: the pipeline's name of the component.
+        lists: names and block counts of a chain's lists; empty for a single list.
+        modulated: whether the adapter says how the first block's modulated input is evaluated; None where no adapter
+            was asked.
+        long_skips: as in `StackAdapter`.
+        keeps: whether the adapter says `between: keep`.
+        joins: as in `StackAdapter`; of a chain, `apart` where one of its lists is.
     """
 
     name: str
@@ -42,7 +48,7 @@ class StackShape:
 
 @frozen
 class ModelShape:
-    """All stacks, in execution order.
+    """All block lists of a model, in order of execution: all that `compile_policy` must know of it.
 
     Attributes:
         stacks: of every transformer.
@@ -55,7 +61,7 @@ class ModelShape:
     placeless: tuple[str, ...] = ()
 
     def joined(self) -> ModelShape:
-        """Return the shape in which consecutive stacks of one transformer are one chain."""
+        """Return the shape in which consecutive lists of one transformer are one chain."""
         chains = []
         for transformer, run in groupby(self.stacks, key=lambda stack: stack.transformer):
             stacks = tuple(run)
