@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 from attrs import evolve, field, frozen
 
 from cachedsl.language.notation import looks_like_notation, parse_notation
+from cachedsl.language.origin import Origin
 from cachedsl.language.part import CONVERTER, long_form
-from cachedsl.language.policy import Origin, Policy, slug_of
+from cachedsl.language.policy import Policy, slug_of
 from cachedsl.language.trees import Tree, merge, without_nulls
 from cachedsl.rules.base import Meaning
 from cachedsl.rules.meaning.no_effect import idle_keys
@@ -35,11 +36,23 @@ SCHEMA_KEY = "$schema"
 
 
 def load_policy(source: str | os.PathLike[str]) -> Policy:
-    """Load a policy: the path, else the bundled policy of that name, else the compact notation.
+    """Load a policy from a file, by the name of a bundled one, or from compact notation.
+
+    Args:
+        source: a path, else the name of a bundled policy (`"f8b0"`), else notation (`"F8B0_W4_R0.12"`).
+
+    Returns:
+        The policy. What it extends is merged in.
 
     Raises:
-        PolicyError: with every finding, in file order; or with what was tried, where nothing has that name.
-        TypeError: `source` is no name.
+        PolicyError: the file has errors, and the error carries all of them, in file order. Or nothing has that name,
+            and it says what was tried.
+        TypeError: `source` is neither text nor a path.
+
+    Example:
+        >>> from cachedsl import load_policy
+        >>> load_policy("F8B0_W4_R0.12").reuse.threshold
+        0.12
     """
     name = _name(source)
     if os.path.isfile(name):
@@ -90,7 +103,13 @@ def read_policy(stream: BinaryIO, file: str = "<stdin>") -> Policy:
 
 
 def bundled_policies() -> tuple[str, ...]:
-    """Return the names of the policies that ship with cachedsl, sorted."""
+    """Return the names of the policies that ship with cachedsl, sorted. docs/policies.md describes them.
+
+    Example:
+        >>> from cachedsl import bundled_policies
+        >>> "f8b0" in bundled_policies()
+        True
+    """
     names = (entry.name for entry in files("cachedsl.policies").iterdir())
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 

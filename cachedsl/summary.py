@@ -18,7 +18,17 @@ from cachedsl.trace import RunRecord, StepRecord, Trace
 class BranchSummary:
     """One stack in one CFG branch over one run.
 
-    `percentiles` are the 10th, 50th and 90th of the measured values, None where nothing was measured.
+    Attributes:
+        transformer: the pipeline's name of the component.
+        stack: the block list, or the chain of lists.
+        branch: the CFG branch.
+        steps: how many steps there were, `computed` and `reused` ones together.
+        computed: steps on which no unit was reused.
+        reused: steps on which one was.
+        blocks_run: how many blocks were executed.
+        blocks: how many would have been without a policy.
+        percentiles: the 10th, 50th and 90th percentile of the measured values, by nearest rank. Values have no unit;
+            they are what is compared with the threshold, before any sum. None where nothing was measured.
     """
 
     transformer: str
@@ -34,7 +44,21 @@ class BranchSummary:
 
 @frozen
 class Summary:
-    """The last run; prints as a table. `blocks_run` of `blocks` were executed."""
+    """What the last run computed and reused; it prints as a table. `Cached.summary` returns it.
+
+    Attributes:
+        policy: the policy's name.
+        run: which run since attaching, from 0; None where there was none yet.
+        num_inference_steps: the step count that was announced, None where nobody did.
+        branches: one entry for each stack in each CFG branch.
+        warnings: what is worth a look, with its numbers.
+
+    Example:
+        ```python
+        summary = cached.summary()
+        print(summary.computed_fraction, [branch.reused for branch in summary.branches])
+        ```
+    """
 
     policy: str
     run: int | None
@@ -44,10 +68,12 @@ class Summary:
 
     @property
     def blocks_run(self) -> int:
+        """How many blocks were executed, over all stacks and branches."""
         return sum(b.blocks_run for b in self.branches)
 
     @property
     def blocks(self) -> int:
+        """How many blocks would have been executed without a policy."""
         return sum(b.blocks for b in self.branches)
 
     @property

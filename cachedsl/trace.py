@@ -121,7 +121,19 @@ KEPT = 100
 
 @attrs.define(repr=False)
 class Trace:
-    """The records since attaching, oldest first; of many runs, those of the last `KEPT` at least."""
+    """What happened since attaching, step by step: a list of records, the oldest first.
+
+    `Cached.trace` is one. Of many runs, it keeps those of the last 100 at least.
+
+    Attributes:
+        records: `RunRecord`, `StepRecord` and `WarningRecord` objects.
+
+    Example:
+        >>> from cachedsl import Trace
+        >>> trace = Trace.from_jsonl('{"kind": "run", "run": 0, "policy": "f8b0", "num_inference_steps": 28}')
+        >>> trace.records[0].policy
+        'f8b0'
+    """
 
     records: list[Record] = attrs.field(factory=list)
     _forgotten: int = attrs.field(default=0, init=False, eq=False)
@@ -150,7 +162,13 @@ class Trace:
     def steps(
         self, *, run: int | None = None, stack: str | None = None, branch: str | None = None
     ) -> tuple[StepRecord, ...]:
-        """Return the step records, filtered by what is given."""
+        """Return the step records, the oldest first.
+
+        Args:
+            run: only those of this run.
+            stack: only those of this block list.
+            branch: only those of this CFG branch.
+        """
         return tuple(
             r
             for r in self.records
@@ -161,18 +179,23 @@ class Trace:
         )
 
     def warnings(self, *, run: int | None = None) -> tuple[WarningRecord, ...]:
+        """Return the warnings, the oldest first; with `run`, only those of this run."""
         return tuple(r for r in self.records if isinstance(r, WarningRecord) and (run is None or r.run == run))
 
     def to_jsonl(self) -> str:
-        """Write one JSON object a line, `kind` first. Not-finite values are written as strings."""
+        """Return JSON Lines: one object for each record, `kind` first. Values that are not finite are strings."""
         return "".join(json.dumps(_encode(r)) + "\n" for r in self.records)
 
     def save(self, path: str | Path) -> None:
+        """Write `to_jsonl` to a file, in UTF-8."""
         Path(path).write_text(self.to_jsonl(), encoding="utf-8")
 
     @classmethod
     def from_jsonl(cls, lines: str | Iterable[str]) -> Trace:
-        """Read what `to_jsonl` wrote; empty lines are passed over.
+        """Read what `to_jsonl` wrote.
+
+        Args:
+            lines: the whole text, or its lines, such as an open file. Empty lines are passed over.
 
         Raises:
             TraceError: a line is no record; the message has its number, what was expected and what came.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
+import cachedsl
 from cachedsl import bundled_policies
 from cachedsl.checking.catalogue import all_rules
 from cachedsl.checking.pages import rules_page
@@ -21,6 +24,7 @@ from cachedsl.language.methods import METHODS
 from cachedsl.language.taps import TAPS
 from cachedsl.loading import parse_policy
 from cachedsl.machine.guards import STEP, UNIT, guard_table
+from cachedsl.plan.ir import Plan
 from tests.golden import matches_golden
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,3 +91,13 @@ def test_policies_are_listed() -> None:
     said = CliRunner().invoke(main, ["policies"])
     assert said.exit_code == 0
     assert all(name in said.output for name in bundled_policies())
+
+
+def test_the_examples_of_the_python_interface_print_what_they_say() -> None:
+    homes = [sys.modules[getattr(cachedsl, name).__module__] for name in cachedsl.__all__]
+    ran = 0
+    for module in {home.__name__: home for home in (*homes, sys.modules[Plan.__module__])}.values():
+        failed, tried = doctest.testmod(module)
+        assert not failed, module.__name__
+        ran += tried
+    assert ran > 20

@@ -13,7 +13,13 @@ from cachedsl.plan.ir import Plan, StackPlan
 
 @frozen
 class Cost:
-    """Blocks that run in one CFG branch of a run: `least` to `most` of `blocks`; equal where nothing is measured."""
+    """How many blocks run in one CFG branch of a run.
+
+    Attributes:
+        least: at least so many; the same as `most` where nothing is measured.
+        most: at most so many.
+        blocks: how many run without a policy.
+    """
 
     least: int
     most: int

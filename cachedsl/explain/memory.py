@@ -32,18 +32,25 @@ class StackMemory:
 
     @property
     def total(self) -> int:
+        """Both together."""
         return self.features + self.signal
 
 
 @frozen
 class Memory:
-    """What a run holds at most, in bytes, all CFG branches together."""
+    """What a run holds at most between steps, in bytes.
+
+    Attributes:
+        stacks: what each stack holds in one CFG branch.
+        branches: how many branches there are.
+    """
 
     stacks: tuple[StackMemory, ...] = field(converter=tuple[StackMemory, ...])
     branches: int
 
     @property
     def total(self) -> int:
+        """All of it, over all branches."""
         return self.branches * sum(stack.total for stack in self.stacks)
 
     @property

@@ -18,6 +18,7 @@ from attrs import field, frozen
 from cachedsl.language.kinds import Const, Key, Kind, Schema, Text, word
 from cachedsl.language.masks import MASK, Mask
 from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.origin import Origin
 from cachedsl.language.part import CONVERTER, Part, key, long_form, part_of, short_form, tree_of
 from cachedsl.language.parts import (
     STEPS,
@@ -37,7 +38,6 @@ from cachedsl.language.taps import PRUNED
 from cachedsl.language.trees import merge, without_nulls
 from cachedsl.plan.frozen import Frozen, freeze, thaw
 from cachedsl.text.finding import Span
-from cachedsl.text.tree import Node
 
 if TYPE_CHECKING:
     from cachedsl.matching.adapter import Adapter
@@ -85,36 +85,6 @@ class StackPolicy:
     def needs_front(self) -> bool:
         """Whether what is measured, or predicted with, is seen at the front blocks."""
         return self.predict.spec.probes > 0 or (self.signal is not None and self.signal.after_front)
-
-
-@frozen(eq=False)
-class Origin:
-    """Where a policy's keys were written; findings that come after loading point there.
-
-    Attributes:
-        file: what the user calls the file.
-        roots: what the file holds, and what its parents do, the nearest first.
-        tree: the policy's keys in long form, merged with its parents'; it tells what was written from what is a
-            default.
-    """
-
-    file: str
-    roots: tuple[Node, ...] = ()
-    tree: Mapping[str, Any] = field(factory=dict)
-
-    def span(self, *path: str) -> Span:
-        """Return the place of `path`, else of the nearest enclosing key, else of the file's first key."""
-        for length in range(len(path), 0, -1):
-            for root in self.roots:
-                node: Node | None = root
-                for step in path[:length]:
-                    node = None if node is None else node.mapping.get(step)
-                if node is not None:
-                    return node.span
-        if not self.roots:
-            return Span(self.file)
-        head = self.roots[0].span
-        return Span(self.file, head.line, head.column, start=head.start)
 
 
 EXTENDS = Key(
@@ -218,9 +188,37 @@ def _entries(partial: Any, name: str, found: list[Misfit]) -> Any:
 
 @frozen
 class Policy(StackPolicy):
-    """A whole policy. Load one with `cachedsl.load_policy`; `apply` it to a pipeline or a transformer.
+    """A whole policy: which blocks always run, when the others are reused, and what stands for them.
 
-    Parts may be given in short, as in YAML: `Policy(compute="F1B0", warmup=4, predict="taylor")`.
+    Load one from a file with `cachedsl.load_policy`, or make one here. Every argument is a key of the language, with
+    the same default and the same shorthands as in YAML; docs/language.md has them all. A policy is frozen, and can be
+    compared and hashed.
+
+    Attributes:
+        name: what reports call it.
+        description: what it is for.
+        compute: which blocks of every stack always run, such as `"F8B0"`.
+        warmup: the first steps, which are computed: a count, or a share such as `"20%"`.
+        tail: the last steps, which are computed: a count or a share.
+        reuse: when a step is reused: threshold (no unit, relative to the reference), signal and limits.
+        predict: how a reused result is approximated.
+        features: how the results that are kept between steps are held.
+        cfg: how classifier-free guidance reaches the transformer.
+        steps: a mask that says of each step whether it is computed.
+        refresh: before which step all history is dropped.
+        prune: where it is given, every block decides for itself.
+        span: `"joined"` for one decision over consecutive block lists.
+        stacks: overrides for some block lists, by name or glob.
+        runtime: what is done to the models before they run.
+
+    Raises:
+        PolicyError: a value is not what its key may hold.
+
+    Example:
+        >>> from cachedsl import Policy
+        >>> policy = Policy(compute="F1B0", warmup=4, reuse={"threshold": 0.1}, predict="taylor")
+        >>> policy.notation
+        'F1B0_W4_R0.1_T1'
     """
 
     PART: ClassVar[Part] = Part("", "a mapping of policy keys", "A cachedsl policy, language version 1.")
@@ -252,18 +250,29 @@ class Policy(StackPolicy):
 
     @staticmethod
     def brought() -> dict[str, Key]:
-        """Return the key that no policy has any more once it is loaded."""
+        """Return the keys of a file that a loaded policy no longer has."""
         return {"extends": EXTENDS}
 
     def place(self, *path: str) -> Span:
-        """Return where the value at `path` was written, for findings that come after loading."""
+        """Return where the value at `path` was written, for findings that come after loading.
+
+        Args:
+            path: the keys that lead to it, such as `"reuse", "threshold"`.
+        """
         return self.origin.span(*path) if self.origin else Span(self.name)
 
     def for_stack(self, transformer: str, stack: str) -> StackPolicy:
-        """Return what governs block list `stack` of pipeline component `transformer`.
+        """Return what governs one block list, with the entries of `stacks` that match it laid over the policy.
 
-        A key of `stacks` matches the list's own name or `transformer.stack`. Matching entries are laid over the policy
-        in order of specificity: an exact name beats a glob, a longer glob a shorter one.
+        A key of `stacks` matches the list's own name or `transformer.stack`. An exact name beats a glob, and a longer
+        glob beats a shorter one.
+
+        Args:
+            transformer: the pipeline's name of the component, such as `"transformer"`.
+            stack: the attribute path of the list, such as `"single_transformer_blocks"`.
+
+        Returns:
+            The keys that hold there: a policy without `cfg`, `span`, `stacks` and `runtime`.
         """
         return _resolved(self, tuple(key for key, _ in self.stacks if matches_stack(key, transformer, stack)))
 
@@ -273,27 +282,39 @@ class Policy(StackPolicy):
 
     @classmethod
     def from_notation(cls, text: str) -> Policy:
-        """Read compact notation such as `F8B0_W4MC3_R0.12_T1`. Raises `PolicyError` that points at the column."""
+        """Read compact notation such as `F8B0_W4MC3_R0.12_T1`; docs/language.md has its parts.
+
+        Raises:
+            PolicyError: the text is no notation; it points at the column.
+        """
         from cachedsl.language.notation import parse_notation
 
         return parse_notation(text)
 
     @property
     def notation(self) -> str:
-        """This policy in compact notation. Raises `CachedslError` when the notation cannot express it."""
+        """This policy in compact notation.
+
+        Raises:
+            CachedslError: the notation cannot express it.
+        """
         from cachedsl.language.notation import to_notation
 
         return to_notation(self)
 
     def expand(self) -> Policy:
-        """Return the same policy with every shorthand and default written out; compiles to the same plan."""
+        """Return the same policy with every shorthand and default written out; it compiles to the same plan."""
         from cachedsl.language.dump import to_tree
 
         written: Policy = CONVERTER.structure(without_nulls(to_tree(self, full=True)), Policy)
         return written
 
     def to_yaml(self, *, full: bool = False) -> str:
-        """Write YAML that loads as an equal policy; `full` writes the defaults out too."""
+        """Write YAML that loads as an equal policy.
+
+        Args:
+            full: whether sections that are as by default are written too.
+        """
         from cachedsl.language.dump import to_yaml
 
         return to_yaml(self, full=full)
@@ -306,7 +327,41 @@ class Policy(StackPolicy):
         group: Any = None,
         verify_ranks: bool = False,
     ) -> Cached:
-        """Attach this policy to a diffusers pipeline or to a bare transformer; see `cachedsl.runtime.attach.attach`."""
+        """Attach this policy to a diffusers pipeline or to a bare transformer.
+
+        Everything is checked before anything is changed. Runs that begin from now on go by the policy, until the handle
+        is removed.
+
+        Args:
+            target: a diffusers pipeline, whose runs are its calls, or a transformer (`torch.nn.Module`).
+            num_inference_steps: for a bare transformer, the steps of every run; runs then begin and end by themselves.
+                Without it, delimit them with `with cached.run(steps=...)`. A pipeline knows its own.
+            adapter: says how the blocks of a model of yours are called. It is asked before the bundled adapters.
+            group: the processes that share each run, where an engine of yours splits the model over them: a
+                `torch.distributed` process group, or what `cachedsl.engines` makes of one. What diffusers splits is
+                known without it.
+            verify_ranks: whether the processes that share a run compare every verdict, and raise on all of them where
+                they differ. Each waits for the others then.
+
+        Returns:
+            The handle. `remove()` it, or use it in a `with` statement. The blocks of a transformer that no adapter
+            knows are learned at its first call.
+
+        Raises:
+            UnsupportedModel: the target is no pipeline or module, or has no lists of blocks.
+            AlreadyAttached: the target, or a transformer in it, runs under a policy or another cache already.
+            PolicyError: the policy does not hold, or does not fit the model.
+            EngineRefused: what the policy's `runtime` asks for cannot be done here.
+            TypeError: arguments that exclude each other.
+            ValueError: the step count is no whole number of at least 1.
+
+        Example:
+            ```python
+            with policy.apply(pipe) as cached:
+                pipe(...)
+                print(cached.summary())
+            ```
+        """
         from cachedsl.runtime.attach import attach
 
         return attach(self, target, num_inference_steps, adapter, group, verify_ranks)

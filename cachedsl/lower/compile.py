@@ -19,15 +19,27 @@ from cachedsl.text.finding import Finding, PolicyError, in_file_order
 
 
 def compile_policy(policy: Policy, shape: ModelShape, num_inference_steps: int | None) -> Plan:
-    """Work out units, masks and the step table.
+    """Compile a policy for a model and a step count. This is a pure function: equal arguments give equal plans.
 
     Args:
         policy: the policy.
-        shape: the model's block lists, in execution order.
-        num_inference_steps: the run's step count, None where it is not known.
+        shape: the model's block lists in execution order, with their block counts. `Adapter.shape` gives one.
+        num_inference_steps: the run's step count. With None the plan has no step table, and a policy that needs the
+            count (a mask, a tail, a share) is refused.
+
+    Returns:
+        The plan, as data: what always runs, the units that may be reused, and what is known of every step.
 
     Raises:
         PolicyError: the policy does not hold, or does not fit the model or the step count; all findings at once.
+
+    Example:
+        >>> from cachedsl import compile_policy, load_policy
+        >>> from cachedsl.plan.model_shape import ModelShape, StackShape
+        >>> shape = ModelShape([StackShape("transformer_blocks", blocks=20)])
+        >>> plan = compile_policy(load_policy("static-every-4"), shape, num_inference_steps=12)
+        >>> print(plan.cost())
+        25.0%
     """
     _refuse(refusals(policy, shape, num_inference_steps))
     shape = spanned(policy, shape)

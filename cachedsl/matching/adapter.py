@@ -97,7 +97,23 @@ class InputAdapter:
 
 @frozen
 class StackAdapter:
-    """One block list: the pattern of its blocks, and the arguments that carry the streams where they differ."""
+    """One block list: which streams its blocks take and return, and by which arguments.
+
+    docs/models.md has the meaning of each value.
+
+    Attributes:
+        pattern: which streams a block takes and returns, such as `"hidden_encoder"`.
+        hidden: the block's argument that carries the hidden states, `(batch, tokens, channels)`.
+        encoder: the block's argument that carries the encoder's hidden states, of the same kind.
+        between: what happens to what the model's loop does between two blocks.
+        joins: what its hidden states are made of where it follows another list under `span: joined`.
+        long_skips: whether the last blocks read again what the first ones return.
+        modulated_input: how the first block's modulated input is evaluated.
+        blocks: how many blocks there are, for `explain` without a model.
+
+    Raises:
+        AdapterError: a value is not what its key may hold.
+    """
 
     PART: ClassVar[Part] = Part(
         "StackAdapter",
@@ -149,6 +165,7 @@ class StackAdapter:
 
     @property
     def names(self) -> Mapping[Stream, str]:
+        """The block's argument for each stream."""
         return {"hidden": self.hidden, "encoder": self.encoder}
 
     @property
@@ -190,7 +207,18 @@ _INPUT = InputAdapter()
 
 @frozen
 class TransformerAdapter:
-    """One transformer class."""
+    """One transformer class: its block lists, and how its pipelines run guidance.
+
+    Attributes:
+        cfg: `"fused"` for one call for all branches of guidance, `"separate"` for one call each.
+        stacks: the block lists by attribute path, in order of execution.
+        pipelines: names of the pipeline classes that have it.
+        input: which argument of the forward is the noisy latent.
+        tensor: how layers are split over processes that share the weights.
+
+    Raises:
+        AdapterError: a value is not what its key may hold.
+    """
 
     PART: ClassVar[Part] = Part(
         "TransformerAdapter", lambda: _listed(TransformerAdapter), "One transformer class.", error=without_place
@@ -222,7 +250,26 @@ class TransformerAdapter:
 
 @frozen
 class Adapter:
-    """One family."""
+    """One family of models: what a policy must know of each of its transformer classes.
+
+    Give one to `Policy.apply(model, adapter=...)`. `cachedsl.load_adapter` reads one from YAML.
+
+    Attributes:
+        family: what the models are called together.
+        transformers: the transformer classes by name.
+        verified: the version of diffusers on which the classes were tested.
+        models: published models with their block counts, for `explain` without a model.
+
+    Raises:
+        AdapterError: a value is not what its key may hold.
+
+    Example:
+        >>> from cachedsl import Adapter, StackAdapter, TransformerAdapter
+        >>> blocks = StackAdapter("hidden_only", hidden="x", blocks=28)
+        >>> adapter = Adapter("mine", {"MyModel": TransformerAdapter("fused", {"blocks": blocks})})
+        >>> adapter.shape().stacks[0].blocks
+        28
+    """
 
     PART: ClassVar[Part] = Part(
         "Adapter",
@@ -263,7 +310,10 @@ class Adapter:
     )
 
     def shape(self, name: str | None = None) -> ModelShape:
-        """Return the shape of one of `models` or of a transformer class; by default of the first model, or class.
+        """Return a model's block lists with their block counts, for `compile_policy`.
+
+        Args:
+            name: one of `models`, or a transformer class; by default the first model, else the first class.
 
         Raises:
             UnsupportedModel: the adapter does not say how many blocks it has.
@@ -284,7 +334,7 @@ class Adapter:
         return ModelShape([stack_shape(*one) for one in lists], name, placeless)
 
     def to_yaml(self) -> str:
-        """Write YAML that loads as an equal adapter; what is as by default is left out."""
+        """Return YAML that loads as an equal adapter; what is as by default is left out."""
         return to_yaml(self)
 
     def _places(self, name: str, paths: list[str]) -> bool:

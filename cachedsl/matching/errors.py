@@ -13,14 +13,15 @@ WHOLE_FILE = ("cannot-read", "too-large", "empty")
 
 
 class UnsupportedModel(CachedslError):
-    """No adapter knows this model."""
+    """No adapter knows this model, and its blocks cannot be learned."""
 
 
 @frozen(str=False)
 class AdapterError(CachedslError):
-    """An adapter, or the file of one, does not hold. It carries every finding; its text shows the first of each rule.
+    """An adapter, or the file of one, has errors. Its text shows the findings, at most 20 of each rule.
 
-    What was made in Python stands at no place: its findings are of a file without a name.
+    Attributes:
+        findings: everything that is wrong. Of an adapter that was made in Python, they are of a file without a name.
     """
 
     findings: tuple[Finding, ...] = field(converter=tuple[Finding, ...])

@@ -59,8 +59,11 @@ def _load_entry(point: EntryPoint) -> Adapter:
 def load_adapter(path: str | Path) -> Adapter:
     """Read an adapter of your own from a YAML file, for `policy.apply(target, adapter=...)`.
 
+    Args:
+        path: the file; docs/models.md has its keys.
+
     Raises:
-        AdapterError: the file cannot be read, or does not hold.
+        AdapterError: the file cannot be read, or has errors. `findings` are all of them.
     """
     return _adapter(read_document(Path(path), printable(str(Path(path)))))
 

@@ -29,7 +29,13 @@ class Supported:
 
 
 def supported_matrix() -> tuple[Supported, ...]:
-    """Return every transformer class that an adapter knows, by family."""
+    """Return every transformer class that an adapter knows, by family. docs/adapters.md is the same as a table.
+
+    Example:
+        >>> from cachedsl import supported_matrix
+        >>> next(row.stacks for row in supported_matrix() if row.transformer == "DiTTransformer2DModel")
+        (('transformer_blocks', 'hidden_only'),)
+    """
     return tuple(
         Supported(
             family=adapter.family,
@@ -45,5 +51,11 @@ def supported_matrix() -> tuple[Supported, ...]:
 
 
 def supported_pipelines() -> tuple[str, ...]:
-    """Return the names of the pipeline classes of diffusers whose transformer an adapter knows, sorted."""
+    """Return the names of the pipeline classes of diffusers whose transformer an adapter knows, sorted.
+
+    Example:
+        >>> from cachedsl import supported_pipelines
+        >>> "FluxPipeline" in supported_pipelines()
+        True
+    """
     return tuple(sorted({pipeline for row in supported_matrix() for pipeline in row.pipelines}))

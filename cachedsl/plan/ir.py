@@ -305,7 +305,23 @@ class Guidance:
 
 @frozen
 class Plan:
-    """A policy on a model for a step count (None where it is not known)."""
+    """What a policy comes to on one model for one step count, as data. `compile_policy` and `Cached.plan` make one.
+
+    Attributes:
+        policy_name: the policy's name.
+        model: what reports call the model.
+        num_inference_steps: the run's step count, None where it is not known.
+        cfg: how classifier-free guidance reaches the transformer.
+        stacks: the plan of each block list, in order of execution.
+
+    Example:
+        >>> from cachedsl import compile_policy, load_policy
+        >>> from cachedsl.plan.model_shape import ModelShape, StackShape
+        >>> shape = ModelShape([StackShape("transformer_blocks", blocks=20)])
+        >>> plan = compile_policy(load_policy("f8b0"), shape, num_inference_steps=28)
+        >>> plan.memory({"hidden": (1, 4096, 3072)}).total  # bytes, in bfloat16
+        50331648
+    """
 
     policy_name: str
     model: str
@@ -314,7 +330,7 @@ class Plan:
     stacks: tuple[StackPlan, ...] = field(converter=tuple[StackPlan, ...])
 
     def stack(self, transformer: str, name: str) -> StackPlan:
-        """Return the plan of one block list, or of the chain that it is in; raises KeyError where there is none."""
+        """Return the plan of one block list, or of the chain that it is in. Raises `KeyError` where there is none."""
         for stack in self.stacks:
             members = (member for member, _ in stack.shape.members)
             if stack.transformer == transformer and name in (stack.name, *members):
@@ -322,25 +338,29 @@ class Plan:
         raise KeyError(f"{transformer}.{name}")
 
     def to_json(self) -> str:
-        """Render as stable, indented JSON, meant to be committed; `from_json` gives an equal plan."""
+        """Return stable, indented JSON, which is meant to be committed. `from_json` gives an equal plan."""
         return str(_view("json")(self))
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote. Raises `PlanError`."""
+        """Read what `to_json` wrote.
+
+        Raises:
+            PlanError: the text is no plan, or one of another version; it names the place.
+        """
         plan: Plan = _view("read")(text)
         return plan
 
     def to_text(self) -> str:
-        """Render for a terminal."""
+        """Return a picture of units and steps, for a terminal."""
         return str(_view("text")(self))
 
     def to_mermaid(self) -> str:
-        """Render the machine as a Mermaid state diagram."""
+        """Return the machine as a state diagram, in Mermaid's notation."""
         return str(_view("mermaid")(self))
 
     def explain(self) -> str:
-        """Say in words what it does."""
+        """Return in words what the plan does."""
         return str(_view("words")(self))
 
     def memory(
@@ -350,12 +370,27 @@ class Plan:
         element_size: int = 2,
         branches: int | None = None,
     ) -> Memory:
-        """Count the bytes that a run holds; see `cachedsl.explain.memory.memory`."""
+        """Count the bytes that a run holds between steps: of all (`total`), and on the CPU alone (`on_cpu`).
+
+        Args:
+            shapes: of what the blocks return: `hidden` and, where there is one, `encoder`, each `(batch, tokens,
+                channels)`; `latent` too, for a signal that goes by the model's input. One mapping for all stacks, or
+                one for each by its qualified name (`"transformer.transformer_blocks"`).
+            element_size: bytes of an element; 2 is bfloat16.
+            branches: transformer calls a step; by default 2 where the plan says `cfg: separate`, else 1.
+
+        Raises:
+            KeyError: a shape is missing; it says which.
+        """
         found: Memory = _view("memory")(self, shapes, element_size=element_size, branches=branches)
         return found
 
     def cost(self) -> Cost:
-        """Count the blocks that run; see `cachedsl.explain.cost.cost`."""
+        """Count the blocks that run in one CFG branch: exactly where nothing is measured, else between two bounds.
+
+        Raises:
+            ValueError: the plan has no step count.
+        """
         found: Cost = _view("cost")(self)
         return found
 

@@ -51,7 +51,7 @@ class StackShape:
 
 @frozen
 class ModelShape:
-    """All stacks, in execution order.
+    """All block lists of a model, in order of execution: all that `compile_policy` must know of it.
 
     Attributes:
         stacks: of every transformer.
@@ -64,7 +64,7 @@ class ModelShape:
     placeless: tuple[str, ...] = ()
 
     def joined(self) -> ModelShape:
-        """Return the shape in which consecutive stacks of one transformer are one chain."""
+        """Return the shape in which consecutive lists of one transformer are one chain."""
         chains = []
         for transformer, run in groupby(self.stacks, key=lambda stack: stack.transformer):
             stacks = tuple(run)

@@ -42,32 +42,10 @@ def attach(
     group: Any = None,
     verify_ranks: bool = False,
 ) -> Cached:
-    """Attach `policy`; everything is checked before anything is changed.
+    """Attach `policy` to `target`; everything is checked before anything is changed.
 
-    Args:
-        policy: the policy.
-        target: a diffusers pipeline, whose runs are its calls, or a transformer.
-        num_inference_steps: for a bare transformer, the steps of every run; runs then begin and end by themselves.
-            Without it, delimit them with `with cached.run(steps=...)`. A pipeline knows its own.
-        adapter: says how the blocks of a model of yours are called, before the bundled adapters are asked; see
-            `cachedsl.load_adapter`.
-        group: the processes that share each run, where an engine of yours splits the model over them: a
-            `torch.distributed` process group, or what `cachedsl.engines` makes of one. What diffusers splits is
-            known without it.
-        verify_ranks: whether the processes that share a run compare every verdict, and raise on all of them where
-            they differ; each waits for the others then.
-
-    Returns:
-        The handle; `remove()` it or use it in a `with` statement. Of a transformer that no adapter knows, the blocks
-        are learned at its first call: it is tried a dozen times with that call's arguments, and `UnsupportedModel` is
-        raised there if none of its block lists can be reused; see `cachedsl.runtime.learn`.
-
-    Raises:
-        UnsupportedModel: no adapter knows any transformer of the target, and none has lists of blocks.
-        AlreadyAttached: the target, or a transformer in it, runs under a policy, or a cache of diffusers, already.
-        PolicyError: the policy does not fit the model.
-        EngineRefused: what the policy's `runtime` asks for cannot be done here.
-        ValueError: the step count is none.
+    `Policy.apply` describes arguments, result and errors. `cachedsl.runtime.learn` says how the blocks of a transformer
+    that no adapter knows are learned.
     """
     if group is not None and policy.runtime.parallel.asked:
         raise TypeError(
@@ -119,7 +97,19 @@ def attach(
 
 
 def attached(target: Any) -> Cached | None:
-    """Return the handle of the policy that is attached to this pipeline or transformer, or None."""
+    """Return the handle of the policy that is attached to a pipeline or transformer, or None.
+
+    Args:
+        target: a pipeline or a transformer; one that `torch.compile` has wrapped, too.
+
+    Example:
+        ```python
+        from cachedsl import attached
+
+        cached = policy.apply(pipe)
+        assert attached(pipe) is attached(pipe.transformer) is cached
+        ```
+    """
     handle: Cached | None = get_handle(_uncompiled(target))
     return handle
 

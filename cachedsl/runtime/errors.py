@@ -6,31 +6,37 @@ from cachedsl.text.finding import CachedslError
 
 
 class AlreadyAttached(CachedslError):
-    """The pipeline, or one of its transformers, already runs under a policy, or under diffusers' own cache."""
+    """The pipeline, or one of its transformers, already runs under a policy or under another cache.
+
+    `attached(pipe)` gives the handle of the policy; `remove()` it first.
+    """
 
 
 class NotAttached(CachedslError):
-    """The handle was removed, and is used to run."""
+    """The handle was removed, and is used to run. Apply the policy again."""
 
 
 class ConcurrentRun(CachedslError):
-    """A second run was started on a pipeline object whose first run has not ended."""
+    """A run was started, or a policy exchanged, while another run is going on; that run is not disturbed."""
 
 
 class PatternMismatch(CachedslError):
-    """A block takes or returns something other than its adapter declares."""
+    """A block takes or returns something other than its adapter declares.
+
+    The text names the block, the declaration and what came.
+    """
 
 
 class CfgMismatch(CachedslError):
-    """The policy's `cfg` contradicts what the pipeline does."""
+    """The policy's `cfg` contradicts the pipeline, such as `fused` where each branch has a call of its own."""
 
 
 class CannotJoin(CachedslError):
-    """`span: joined` over block lists whose streams have different shapes."""
+    """`span: joined` is asked for over block lists whose streams have different shapes."""
 
 
 class ClockUnavailable(CachedslError):
-    """The predictor is to measure distance on a clock that the run does not have."""
+    """`predict.clock` is `timestep` or `sigma`, and the run has no scheduler that tells them."""
 
 
 class SkippedBlock(CachedslError):
@@ -38,4 +44,4 @@ class SkippedBlock(CachedslError):
 
 
 class StillRunning(CachedslError):
-    """`remove()` was called from inside the transformer's forward."""
+    """`remove()` was called from inside the transformer's forward; call it between steps."""

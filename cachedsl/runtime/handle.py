@@ -60,11 +60,17 @@ def _check_callable(name: str, given: Any) -> None:
 
 
 class Cached:
-    """The handle of an attached policy; `remove` it, or use it as a context manager.
+    """The handle of an attached policy; `Policy.apply` returns it.
 
-    Attributes:
-        policy: the policy that is attached, or that `using` has put in its place.
-        trace: what happened, step by step, since attaching.
+    `remove` it when the model is to be as before, or use it in a `with` statement, which does so at its end.
+
+    Example:
+        ```python
+        cached = policy.apply(pipe)
+        pipe(...)
+        print(cached.summary())  # what was computed and reused
+        cached.remove()
+        ```
     """
 
     def __init__(self, session: Session, detach: Callable[[], None]) -> None:
@@ -73,15 +79,17 @@ class Cached:
 
     @property
     def policy(self) -> Policy:
+        """The policy that is attached, or that `using` has put in its place."""
         return self._session.policy
 
     @property
     def trace(self) -> Trace:
+        """What happened, step by step, since attaching."""
         return self._session.trace
 
     @property
     def learnt(self) -> Adapter | None:
-        """The adapter that was learned of a model that none knew, ready for `to_yaml`; None before its first call."""
+        """The adapter that was learned of a model that no adapter knew; None before its first call."""
         found = list(self._session.learnt.values())
         if not found:
             return None
@@ -90,12 +98,17 @@ class Cached:
 
     @property
     def attached(self) -> bool:
+        """Whether the policy is still attached."""
         return self._detach is not None
 
     def plan(
         self, num_inference_steps: int | None = None, policy: Policy | str | os.PathLike[str] | None = None
     ) -> Plan:
-        """Return the plan of a run of so many steps; under `policy`, or what `load_policy` takes, as `using` would go.
+        """Return the plan of a run: what the policy comes to on this model.
+
+        Args:
+            num_inference_steps: the run's step count; None where it is not known, which leaves the step table out.
+            policy: another policy, or what `load_policy` takes; by default the attached one.
 
         Raises:
             PolicyError: it does not hold, or does not fit the model or the step count.
@@ -112,23 +125,30 @@ class Cached:
         scheduler: Any = None,
         id: Hashable = None,
     ) -> Iterator[Cached]:
-        """Delimit a run of `steps` steps on a bare transformer; buffers are freed when it ends.
+        """Delimit a run on a bare transformer, as a `with` block; what it holds is freed when it ends.
 
-        With an `id` of the caller's own, several runs may be under way: each goes on where it was left when its `id`
-        is entered again, under the policy that it began with. It is over with its last step, with `end(id)`, or with an
-        exception inside.
+        With an `id` of the caller's own, several runs may be under way. Entering an `id` again goes on with its run
+        where it was left, under the policy that it began with. Such a run is over with its last step, with `end(id)`,
+        or with an exception inside.
 
         Args:
-            steps: how many there are; may be left out where a run of this `id` is under way.
-            scheduler: tells the step of each call, and timesteps and sigmas to predictors that go by them.
+            steps: how many denoising steps the run has. It may be left out where a run of this `id` is under way.
+            scheduler: the scheduler, where there is one. It tells the step of each call, and gives timesteps and sigmas
+                to predictors that go by them.
             id: any value that can be a key, such as a request's number.
 
         Raises:
             ConcurrentRun: a run is going on; it is not disturbed.
             AlreadyAttached: another cache was switched on since.
             NotAttached: the handle was removed.
-            ValueError: the step count is none, or another one than the run of this `id` has.
+            ValueError: the step count is no whole number of at least 1, or another one than the run of this `id` has.
             TypeError: the `id` cannot be a key, or the scheduler is none.
+
+        Example:
+            ```python
+            with cached.run(steps=28):
+                transformer(...)  # 28 times, or 56 times with two CFG branches
+            ```
         """
         self._check_attached()
         _check_id(id)
@@ -147,6 +167,9 @@ class Cached:
     def end(self, id: Hashable) -> bool:
         """End the run of this `id`, whatever steps it has had, and free what it holds.
 
+        Args:
+            id: what `run` was entered with.
+
         Returns:
             Whether there was one; it may have ended with its last step.
 
@@ -158,7 +181,7 @@ class Cached:
 
     @contextmanager
     def using(self, policy: Policy | str | os.PathLike[str]) -> Iterator[Cached]:
-        """Go by another policy for the runs inside, without attaching anew: `with cached.using("f8b0"): pipe(...)`.
+        """Go by another policy for the runs inside a `with` block, without attaching anew.
 
         Args:
             policy: a policy, or what `load_policy` takes: a path, a bundled name or notation.
@@ -166,7 +189,14 @@ class Cached:
         Raises:
             PolicyError: it does not hold, or does not fit the model; the attached one goes on.
             ConcurrentRun: a run is going on; it is not disturbed.
+            EngineRefused: its `runtime` asks for something else than that of the attached one.
             NotAttached: the handle was removed.
+
+        Example:
+            ```python
+            with cached.using("f8b0"):
+                pipe(...)
+            ```
         """
         self._check_attached()
         with self._session.using(as_policy(policy)):
@@ -177,7 +207,7 @@ class Cached:
             raise NotAttached(f"policy {self.policy.name!r} was removed from {self.label}; apply it again")
 
     def summary(self) -> Summary:
-        """Summarise the last run; prints as a table."""
+        """Return a summary of the last run; it prints as a table. A run that is open ends here."""
         self._session.end_open_run()
         return summarise(self._session.trace)
 
@@ -193,10 +223,11 @@ class Cached:
 
     @contextmanager
     def watching(self, watch: Callable[[str, str, torch.Tensor], None]) -> Iterator[None]:
-        """Show `watch` what the blocks of every chain added, after each step on which they were computed.
+        """Show a function what the blocks of every chain added, after each step on which they were computed.
 
-        It is called with the transformer's name, the CFG branch and the residual of `hidden_states`, `(batch, tokens,
-        channels)`, of the chain's first unit; it must not change it.
+        Args:
+            watch: is called with the transformer's name, the CFG branch, and the residual of `hidden_states` of the
+                chain's first unit, `(batch, tokens, channels)` in the block's dtype. It must not change the tensor.
         """
         _check_callable("watching", watch)
         self._session.watchers.append(watch)
@@ -206,19 +237,22 @@ class Cached:
             self._session.watchers.remove(watch)
 
     def on_run(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with a `FinishedRun` when a run is over, completed, aborted or failed.
+        """Call a function with a `FinishedRun` when a run is over: completed, aborted or failed.
 
-        It hears of runs that begin from now on, on the thread that ended them. It must not begin or end runs; what it
-        raises is logged to `cachedsl`, and disturbs nothing. Where nobody listens, nothing is counted.
+        Args:
+            listener: hears of runs that begin from now on, on the thread that ended them. It must not begin or end
+                runs. What it raises is logged to `cachedsl`, and disturbs nothing.
 
         Returns:
-            What takes the listener out again.
+            A function that takes the listener out again. Where nobody listens, nothing is counted.
         """
         _check_callable("on_run", listener)
         return self._session.listeners.add(listener)
 
     def remove(self) -> None:
-        """Detach: the model is as it was before. A second call does nothing.
+        """Detach the policy, so that the model is as it was before. A second call does nothing.
+
+        What the policy's `runtime` did to the model stays: quantised and split models remain so.
 
         Raises:
             StillRunning: called from inside the transformer's forward.

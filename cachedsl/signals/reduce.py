@@ -49,7 +49,7 @@ class Sums:
 
 @frozen
 class Ranks:
-    """The ranks that must decide alike.
+    """The ranks, processes that share a run, that must decide alike; `cachedsl.engines.ranks_of_group` makes one.
 
     Attributes:
         add_up: adds up the sums of all of them.

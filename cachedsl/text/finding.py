@@ -1,7 +1,7 @@
 """Say what is wrong, where, and what to do about it.
 
-A `Rule` is what can be wrong; a `Finding` is one place where it is. Every error that a user can cause derives from
-`CachedslError`.
+A `Rule` is what can be wrong; a `Finding` is one place where it is. Errors of policies, adapters, models and runs
+derive from `CachedslError`.
 """
 
 from __future__ import annotations
@@ -182,18 +182,36 @@ class Finding:
 
 
 class CachedslError(Exception):
-    """Base of every error that cachedsl raises for something its user can mend."""
+    """Base of every error that cachedsl raises for something its user can mend.
+
+    Its text says what is wrong, where, and the way out. Nothing that was loaded or attached before is changed by it.
+    """
 
 
 @frozen(str=False)
 class PolicyError(CachedslError):
-    """A policy or adapter file does not hold. It carries every finding; its text shows the first of each rule."""
+    """A policy has errors, or does not fit the model or the step count.
+
+    Its text shows the findings, at most 20 of each rule in each file.
+
+    Attributes:
+        findings: everything that is wrong, in file order. Each has a `code`, a `message`, a `hint` (the way out) and a
+            `span` (file, line and column).
+
+    Example:
+        >>> from cachedsl import Policy, PolicyError
+        >>> try:
+        ...     Policy(compute="F1")
+        ... except PolicyError as error:
+        ...     print(error.findings[0].code)
+        bad-value
+    """
 
     findings: tuple[Finding, ...] = field(converter=tuple[Finding, ...])
 
     @property
     def diagnostics(self) -> tuple[Finding, ...]:
-        """Return the findings, by their older name."""
+        """The findings, by their older name."""
         return self.findings
 
     def __str__(self) -> str:

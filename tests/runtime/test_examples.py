@@ -1,10 +1,11 @@
-"""The Python examples of the pages run, and print what the pages say that they print."""
+"""The Python examples of the pages and of the handle run, and print what is said that they print."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from pathlib import Path
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,9 +17,10 @@ from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = ("README.md", *(f"docs/{name}.md" for name in ("choosing", "language", "machine", "models", "placement")))
+DOCSTRINGS = tuple(f"cachedsl/{name}.py" for name in ("language/policy", "runtime/attach", "runtime/handle", "summary"))
 EXAMPLES = [
-    (page, number, text, printed)
-    for page in PAGES
+    (page, number, dedent(text), printed)
+    for page in (*PAGES, *DOCSTRINGS)
     for number, (text, printed) in enumerate(
         re.findall(r"```python\n(.*?)```(?:\n\n```\n(.*?)```)?", (ROOT / page).read_text("utf-8"), re.S)
     )
@@ -62,8 +64,8 @@ def test_an_example_runs(
         "call": call,
         "request": SimpleNamespace(number=7, scheduler=None),
     }
-    if "cached.run(" in text and "cached = " not in text:
-        names["cached"] = policy.apply(transformer)
+    if "cached." in text and "cached = " not in text and "as cached" not in text:
+        names["cached"] = policy.apply(transformer if "cached.run(" in text else names["pipe"])
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # README's file is the bundled policy here
         exec(compile(text, f"{page} example {number}", "exec"), names)
