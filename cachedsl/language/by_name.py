@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from cachedsl.language.kinds import Kind, Schema, Text
-from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.misfit import Misfit, Misfits, collected
 from cachedsl.language.part import part_of, short_form, tree_of
 
 NAMES = Text("a name", least=1)
@@ -37,7 +37,8 @@ class PartsByName(Kind):
             raise Misfit(self.title, value)
         if len(value) > self.most:
             raise Misfit(f"at most {self.most} entries", value)
-        read, found = [], []
+        read: list[tuple[str, Any]] = []
+        found: list[Misfit] = []
         for name, inner in value.items():
             try:
                 self.names.read(name)
@@ -46,12 +47,8 @@ class PartsByName(Kind):
                 continue
             if inner is None:
                 continue
-            try:
+            with collected(found, name):
                 read.append((name, part_of(self.cls).read(inner)))
-            except Misfit as misfit:
-                found.append(misfit.under(name))
-            except Misfits as several:
-                found += [misfit.under(name) for misfit in several.found]
         if found:
             raise Misfits(found)
         return tuple(read)

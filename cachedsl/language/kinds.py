@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.misfit import Misfit, Misfits, collected
 from cachedsl.text.scalars import quoted, resolve_scalar, written
 
 MAX_NUMBER = 1_000_000
@@ -295,17 +295,14 @@ class ListOf(Kind):
             raise Misfit(self.title, value)
         if len(value) > self.most:
             raise Misfit(f"at most {self.most} entries", value)
-        read, found = [], []
+        read: list[Any] = []
+        found: list[Misfit] = []
         for index, item in enumerate(value):
-            try:
-                read.append(read_value(self.items, item))
-            except Misfit as misfit:
-                found.append(misfit.under(index))
-                continue
-            if self.unique and read[-1] in read[:-1]:
-                found.append(
-                    Misfit("", item, path=(index,), message="{value} stands twice", hint="keep one of the two")
-                )
+            with collected(found, index):
+                one = read_value(self.items, item)
+                if self.unique and one in read:
+                    raise Misfit("", item, message="{value} stands twice", hint="keep one of the two")
+                read.append(one)
         if found:
             raise Misfits(found)
         return tuple(read) if self.ordered else tuple(sorted(set(read)))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 from attrs import NOTHING, frozen
 
 from cachedsl.language.kinds import Kind, ListOf, Number, Schema, Text, Whole, quote_it, read_value, word
-from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.misfit import Misfit, Misfits, collected
 from cachedsl.language.part import Part, key, keys_of, sets
 from cachedsl.language.refusals import refused, unknown
 
@@ -143,12 +143,8 @@ class MaskKind(Kind):
             declared = KEYS[name].metadata["key"]
             if inner is None and not declared.required:
                 continue
-            try:
+            with collected(found, name):
                 read[name] = read_value(declared.kind, inner)
-            except Misfit as misfit:
-                found.append(misfit.under(name))
-            except Misfits as several:
-                found += [misfit.under(name) for misfit in several.found]
         if found:
             raise Misfits(found)
         return _formed(read)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from cachedsl.text.finding import Rule
@@ -65,3 +67,14 @@ class Misfits(ValueError):
     def __init__(self, found: list[Misfit]) -> None:
         super().__init__(f"{len(found)} values do not fit")
         self.found = found
+
+
+@contextmanager
+def collected(found: list[Misfit], *steps: str | int) -> Iterator[None]:
+    """Add what does not fit in the body to `found`, as seen from `steps` further out, and go on behind it."""
+    try:
+        yield
+    except Misfit as misfit:
+        found.append(misfit.under(*steps))
+    except Misfits as several:
+        found += [misfit.under(*steps) for misfit in several.found]

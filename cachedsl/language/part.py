@@ -27,7 +27,7 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn, override
 
 from cachedsl.language.kinds import Key, Kind, Schema, Text, read_value, spelt
-from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.misfit import Misfit, Misfits, collected
 from cachedsl.language.refusals import missing, refused, unknown
 from cachedsl.plan.frozen import Frozen, thaw
 from cachedsl.text.finding import CachedslError, Finding, PolicyError
@@ -186,16 +186,15 @@ def _structure(cls: Any) -> Callable[[Any, Any], Any]:
         tree = tree if isinstance(tree, Mapping) else expanded(cls, tree)
         keys = declared_keys(cls) if brings else {}
         allowed: tuple[str, ...] = ()
-        given, brought, found = {}, {}, []
+        given, brought = {}, {}
+        found: list[Misfit] = []
         for name, value in tree.items():
             if name not in own and name not in keys:
                 allowed = allowed or tuple(declared_keys(cls))
                 found.append(unknown(name, allowed))
             elif name not in own:
-                try:
+                with collected(found, name):
                     brought[name] = None if value is None else read_value(keys[name].kind, value)
-                except Misfit as misfit:
-                    found.append(misfit.under(name))
             elif value is not None or own[name].metadata["key"].required:
                 given[name] = value
         for name, one in own.items():

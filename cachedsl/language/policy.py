@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from cachedsl.language.kinds import Const, Key, Kind, Schema, Text, word
 from cachedsl.language.masks import MASK, Mask
-from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.misfit import Misfit, Misfits, collected
 from cachedsl.language.origin import Origin
 from cachedsl.language.part import CONVERTER, Part, key, long_form, part_of, short_form, tree_of
 from cachedsl.language.parts import (
@@ -143,13 +143,8 @@ class Stacks(Kind):
             if partial is None:
                 continue
             tree = {k: tree_of(v) if hasattr(type(v), "PART") else v for k, v in _entries(partial, name, found)}
-            try:
+            with collected(found, name):
                 part_of(StackPolicy).read(tree)
-            except Misfit as misfit:
-                found.append(misfit.under(name))
-            except Misfits as several:
-                found += [misfit.under(name) for misfit in several.found]
-            else:
                 read.append((name, freeze(long_form(StackPolicy, tree))))
         if found:
             raise Misfits(found)

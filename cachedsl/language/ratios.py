@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from cachedsl.language.kinds import Kind, ListOf, Number, Schema
-from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.misfit import Misfit, Misfits, collected
 
 ROW = ListOf("a list of numbers above 0, one a step", Number(above=0), least=1)
 
@@ -40,14 +40,11 @@ class RatiosKind(Kind):
             raise Misfit(self.title, value)
         if not value:
             raise Misfit("a mapping of at least one CFG branch to a list of numbers above 0", value)
-        rows, found = [], []
+        rows: list[tuple[str, tuple[float, ...]]] = []
+        found: list[Misfit] = []
         for branch, row in value.items():
-            try:
+            with collected(found, branch):
                 rows.append((branch, ROW.read(row)))
-            except Misfit as misfit:
-                found.append(misfit.under(branch))
-            except Misfits as several:
-                found += [misfit.under(branch) for misfit in several.found]
         if found:
             raise Misfits(found)
         return Ratios(branches=tuple(rows))

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from cachedsl.language.kinds import Kind, ListOf, Schema, Text, Whole, Word, read_value
-from cachedsl.language.misfit import Misfit, Misfits
+from cachedsl.language.misfit import Misfit, Misfits, collected
 from cachedsl.language.refusals import nearest
 from cachedsl.plan.frozen import Frozen
 
@@ -76,12 +76,8 @@ class MapOf(Kind):
             except Misfit as misfit:
                 found.append(Misfit(misfit.expected, name, hint=misfit.hint, key=str(name)))
                 continue
-            try:
+            with collected(found, name):
                 read[name] = read_value(self.items, item)
-            except Misfit as misfit:
-                found.append(misfit.under(name))
-            except Misfits as several:
-                found += [misfit.under(name) for misfit in several.found]
         if found:
             raise Misfits(found)
         return Frozen(read)

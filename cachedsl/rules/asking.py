@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cachedsl.language.policy import StackPolicy
-from cachedsl.rules.base import Meaning, Tree, node_at, offer
+from cachedsl.rules.base import Fit, Meaning, Tree, node_at, offer
 from cachedsl.text.entries import remove_entry
 from cachedsl.text.finding import Fix
 from cachedsl.text.tree import Document
@@ -38,6 +38,19 @@ def threshold_of(meant: StackPolicy) -> float | None:
     """Return the threshold that values are compared with, None where nothing is measured."""
     threshold = meant.reuse.threshold
     return threshold if meant.measures and threshold != "always" else None
+
+
+CALLS = {"fused": ("once for all", "branches"), "separate": ("once for each", "branch")}
+"""How pipelines call the transformer with guidance on, by the `cfg` that is for it."""
+
+
+def other_calls(context: Fit, mode: str) -> str | None:
+    """Say how pipelines of the model call it, where the policy says `mode` and they call otherwise; else None."""
+    model = context.model
+    if model is None or context.policy.cfg.mode != mode or model.cfg not in CALLS or model.cfg == mode:
+        return None
+    calls = " ".join(CALLS[model.cfg])
+    return f"cfg: with guidance on, pipelines of {model.name} call {calls}, and not {CALLS[mode][0]}"
 
 
 def is_unbounded(meant: StackPolicy) -> bool:

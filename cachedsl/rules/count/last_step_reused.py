@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cachedsl.rules.base import Check, Count, Findings
+from cachedsl.language.masks import BitMask
+from cachedsl.rules.asking import said
+from cachedsl.rules.base import Check, Count, Findings, Meaning
 from cachedsl.text.finding import Rule
 
 RULE = Rule(
@@ -18,12 +20,23 @@ RULE = Rule(
 )
 
 
+HINT = "let the mask end with 1, or add `tail: 1`"
+
+
 def check(context: Count) -> Findings:
     for stack in context.plan.stacks if context.plan else ():
         if stack.mask and stack.table and stack.mask[-1] == "0" and stack.table[-1].verdict != "compute":
             message = f"steps: the last of {context.num_steps} steps is not computed"
-            hint = "let the mask end with 1, or add `tail: 1`"
-            yield RULE.finding(message, context.span(stack.shape, "steps"), hint)
+            yield RULE.finding(message, context.span(stack.shape, "steps"), HINT)
 
 
-CHECKS = (Check(RULE, check),)
+def check_bits(context: Meaning) -> Findings:
+    """Look at masks that are written out, where no step count is named: they tell it."""
+    for scope in () if context.counts else context.scopes:
+        mask = scope.meant.steps if said(scope.tree, "steps") is not None else None
+        if isinstance(mask, BitMask) and mask.bits[-1] == "0" and scope.meant.tail == 0:
+            message = f"steps: the last of {len(mask.bits)} steps is not computed"
+            yield RULE.finding(message, context.span(*scope.path, "steps"), HINT)
+
+
+CHECKS = (Check(RULE, check), Check(RULE, check_bits, "meaning"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cachedsl.rules.asking import other_calls
 from cachedsl.rules.base import Check, Findings, Fit
 from cachedsl.text.finding import Rule
 
@@ -19,9 +20,8 @@ RULE = Rule(
 
 
 def check(context: Fit) -> Findings:
-    model = context.model
-    if model is not None and model.cfg == "separate" and context.policy.cfg.mode == "fused":
-        message = f"cfg: with guidance on, pipelines of {model.name} call once for each branch, and not once for all"
+    message = other_calls(context, "fused")
+    if message is not None:
         yield RULE.finding(message, context.policy.place("cfg"), "`cfg: separate`, or leave it out")
 
 

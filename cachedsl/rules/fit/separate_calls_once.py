@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cachedsl.rules.asking import other_calls
 from cachedsl.rules.base import Check, Findings, Fit
 from cachedsl.text.finding import Rule
 
@@ -19,9 +20,8 @@ RULE = Rule(
 
 
 def check(context: Fit) -> Findings:
-    model = context.model
-    if model is not None and model.cfg == "fused" and context.policy.cfg.mode == "separate":
-        message = f"cfg: with guidance on, pipelines of {model.name} call once for all branches, and not once for each"
+    message = other_calls(context, "separate")
+    if message is not None:
         yield RULE.finding(message, context.policy.place("cfg"), "`cfg: fused`, or leave it out")
 
 
