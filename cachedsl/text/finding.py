@@ -1,7 +1,7 @@
 """Say what is wrong, where, and what to do about it.
 
-A `Rule` is what can be wrong; a `Finding` is one place where it is. Errors of policies, adapters, models and runs derive
-from `CachedslError`.
+A `Rule` is what can be wrong; a `Finding` is one place where it is. Errors of policies, adapters, models and runs
+derive from `CachedslError`.
 """
 
 from __future__ import annotations
