@@ -96,9 +96,12 @@ def comes_back(policy: Policy, engine: str, steps: int = 12) -> bool | None:
     changes = diff(plan, again).changes
     # the first step is computed for lack of history, and no limit is reached that is as long as the run
     same = {("warmup.steps", "0", "1"), ("warmup.steps", "1", "0"), ("reuse.max_continuous", "–", str(steps))}
+    if policy.cfg.mode == "fused":  # one call serves all branches, so there is none to follow
+        same.add(("cfg.decision", "follow_first", "per_branch"))
     changes = tuple(change for change in changes if (".".join(change.key), change.before, change.after) not in same)
-    if {change.key[0] for change in changes if change.key} == {"tail", "steps"} and policy.steps is None:
-        # without measuring, a tail is written as the mask that computes the same steps
+    keys = {change.key[0] if change.key else change.what for change in changes}
+    if policy.reuse.threshold == "always" and "tail" in keys <= {"tail", "steps"}:
+        # without measuring, a tail is written into the mask, which computes the same steps
         assert _verdicts(plan) == _verdicts(again)
         return True
     assert not changes, (written.text, changes)
