@@ -142,7 +142,13 @@ class FeaturesPlan:
 
 @frozen
 class PrunePlan:
-    """How single blocks decide: `relax` is None for a fixed threshold, `max` the bound of an adapted one."""
+    """How single blocks decide.
+
+    Attributes:
+        relax: by what the mean of a step's first values is multiplied; None for a threshold that does not adapt.
+        max: the bound of a threshold that adapts; None is twice the threshold.
+        update_interval: what a block is reused with is replaced on own steps that are a multiple of this.
+    """
 
     relax: float | None = None
     max: float | None = None
