@@ -25,6 +25,7 @@ from cachedsl.language.taps import TAPS
 from cachedsl.loading import parse_policy
 from cachedsl.machine.guards import STEP, UNIT, guard_table
 from cachedsl.plan.ir import Plan
+from cachedsl.plan.keys import machine_keys
 from tests.golden import matches_golden
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,7 @@ SECTIONS: dict[tuple[str, str], Callable[[], str]] = {
     ("language.md", "keys"): key_table,
     ("language.md", "taps"): tap_table,
     ("language.md", "methods"): method_table,
+    ("machine.md", "rule keys"): machine_keys,
     ("machine.md", "step guards"): lambda: guard_table("step", 1),
     ("machine.md", "unit guards"): lambda: guard_table("unit", 1 + len(STEP)),
     ("machine.md", "value guards"): lambda: guard_table("value", 1 + len(STEP) + len(UNIT)),

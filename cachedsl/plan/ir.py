@@ -150,9 +150,9 @@ class PrunePlan:
     """How single blocks decide.
 
     Attributes:
-        relax: the factor of an adapted threshold; none for a fixed one.
-        max: the bound of an adapted threshold.
-        update_interval: only on every k-th step does a computed block replace its residual and reference.
+        relax: by what the mean of a step's first values is multiplied; None for a threshold that does not adapt.
+        max: the bound of a threshold that adapts; None is twice the threshold.
+        update_interval: what a block is reused with is replaced on own steps that are a multiple of this.
     """
 
     relax: float | None = None

@@ -62,4 +62,4 @@ vectors.sequences.forEach((sequence, at) => {
 
 for (const line of wrong.slice(0, 20)) console.error(line);
 console.log(`${answers} answers, ${wrong.length} wrong`);
-process.exitCode = wrong.length ? 1 : 0;
+process.exitCode = wrong.length || !answers ? 1 : 0; // nothing compared is nothing shown

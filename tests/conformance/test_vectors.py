@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import jsonschema
 import pytest
 from attrs import evolve
@@ -21,7 +23,8 @@ from cachedsl import compile_policy, load_policy
 from cachedsl.language.policy import StackPolicy
 from cachedsl.loading import parse_policy
 from cachedsl.plan.codec import from_tree
-from cachedsl.plan.ir import Plan
+from cachedsl.plan.ir import Plan, Rules, SignalPlan
+from cachedsl.plan.keys import machine_keys
 from tests.conformance import vectors as made
 from tests.golden import matches_golden
 from tests.machine.reach import Reach
@@ -157,6 +160,25 @@ def test_an_answer_that_is_changed_is_noticed(tree: Any, tmp_path: Any) -> None:
     assert done.stdout.endswith(" 2 wrong\n")
     assert "vector 3, step" in done.stderr
     assert "sequence 2, event 7" in done.stderr
+    changed.write_text(json.dumps({**tree, "plans": [], "vectors": [], "sequences": []}), encoding="utf-8")
+    done = subprocess.run([str(NODE), "run.js", str(changed)], cwd=made.FOLDER, capture_output=True, text=True)
+    assert done.returncode == 1, "nothing compared is nothing shown"
+
+
+def test_the_page_names_every_key_of_the_rules_that_the_machine_in_javascript_reads() -> None:
+    """It can be written from docs/machine.md alone."""
+    text = (made.FOLDER / "machine.js").read_text(encoding="utf-8")
+    read = {f"{part}{name}" for part, name in re.findall(r"\b(?:rules\.|rules\.(prune\??\.))(\w+)", text)}
+    read |= {f"signal.{name}" for name in re.findall(r"signal(?:Of\(stack\))?\?\.(\w+)", text)}
+    told = set(re.findall(r"^\| `([\w.]+)` \|", machine_keys(), re.M))
+    assert {name.replace("?", "") for name in read} <= told
+    assert len(read) > 15
+    assert told <= {*vars_of(Rules), *(f"signal.{one}" for one in vars_of(SignalPlan)), "prune.relax", "prune.max",
+                    "prune.update_interval"}  # fmt: skip
+
+
+def vars_of(cls: type[Any]) -> list[str]:
+    return [one.name for one in attrs.fields(cls)]
 
 
 def test_the_machine_in_javascript_is_short() -> None:

@@ -206,3 +206,16 @@ def test_what_the_system_refuses_is_told_and_the_others_are_written(repository: 
     assert "wrote plans/child.flux.28.json\n2 plans, 1 written, 0 removed\n" in refused.output
     checked = run("plan", "--check").output
     assert "  plans/base.flux.28.json cannot be read: is a directory\n" in checked
+
+
+@pytest.mark.parametrize("command", [["explain", "{}"], ["plan", "{}", "--model", "flux", "--steps", "9"]])
+def test_a_plan_that_is_named_as_a_policy_is_one_error(repository: Path, command: list[str]) -> None:
+    named = "plans/base.flux.28.json"
+    said = run(*(part.format(named) for part in command))
+    assert (said.exit_code, said.output) == (
+        1,
+        f"{named}:7:3: error[unknown-key]: unknown key `format`: this file is a `cachedsl.plan`, and no policy (name the "
+        "file of a policy)\n",
+    )
+    other = run("plan", "f8b0", "--model", named, "--steps", "9").output
+    assert "this file is a `cachedsl.plan`, and no adapter (name the file of an adapter)" in other

@@ -10,9 +10,10 @@ from cattrs.errors import BaseValidationError
 from cachedsl.language.kinds import QUOTE, UNQUOTE, quote_it
 from cachedsl.language.misfit import Misfit, Misfits, Path
 from cachedsl.language.part import CONVERTER, misfits
-from cachedsl.language.refusals import describe, finding_of, nearest
+from cachedsl.language.refusals import UNKNOWN_KEY, describe, finding_of, nearest
 from cachedsl.text.entries import CannotEdit, insert_entry, rename_key, replace_value
 from cachedsl.text.finding import Finding, Fix
+from cachedsl.text.scalars import shortened
 from cachedsl.text.tree import Document, Node
 
 SHOWN = 20
@@ -24,7 +25,19 @@ def read_part(document: Document, cls: type, tree: Any) -> tuple[Any, list[Findi
     try:
         return CONVERTER.structure(tree, cls), []
     except (BaseValidationError, Misfit, Misfits) as error:
-        return None, list(_findings(document, misfits(error)))
+        other = _other_format(document, cls)
+        return None, list(_findings(document, misfits(error))) if other is None else [other]
+
+
+def _other_format(document: Document, cls: type) -> Finding | None:
+    """Say that a file is another one of ours, such as a plan: of its keys there is nothing to say then."""
+    node = None if document.root is None else document.root.mapping.get("format")
+    if document.root is None or node is None or not str(node.value).startswith("cachedsl."):
+        return None
+    kind = cls.__name__.lower()
+    article = "an" if kind[0] in "aeiou" else "a"
+    message = f"unknown key `format`: this file is a `{shortened(str(node.value))}`, and no {kind}"
+    return UNKNOWN_KEY.finding(message, document.root.keys["format"], f"name the file of {article} {kind}")
 
 
 def _findings(document: Document, found: Iterator[Misfit]) -> Iterator[Finding]:
