@@ -9,7 +9,7 @@ from typing import Any
 from cachedsl.language.kinds import Key
 from cachedsl.language.misfit import Misfit, Misfits, Path
 from cachedsl.text.finding import CachedslError, Finding, Fix, PolicyError, Rule, Span
-from cachedsl.text.scalars import printable
+from cachedsl.text.scalars import printable, resolve_scalar
 
 BAD_VALUE = Rule(
     "bad-value",
@@ -124,4 +124,6 @@ def describe(value: Any, text: str | None = None) -> str:
     if value is None:
         return "nothing"
     written = str(value) if text is None else text
+    if isinstance(value, str) and 0 < len(value) <= 40 and written == value and type(resolve_scalar(value)) is not str:
+        written = f'"{written}"'  # without its quotes, "8" would look like the number that was expected
     return f"`{printable(written if len(written) <= 40 else f'{written[:37]}...')}`"

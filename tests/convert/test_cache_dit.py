@@ -178,7 +178,7 @@ def test_spellings(options: dict[str, Any], tree: dict[str, Any]) -> None:
         ({"Fn_compute_blocks": 0}, "Fn_compute_blocks", "expected a whole number of at least 1, got `0`"),
         ({"max_cached_steps": -2}, "max_cached_steps", "expected a whole number of at least -1"),
         ({"residual_diff_threshold": float("nan")}, "residual_diff_threshold", "expected a finite number"),
-        ({"dmd_ridge": "1e-8"}, "dmd_ridge", "expected a number from 0 to 1, got `1e-8`"),
+        ({"dmd_ridge": "1e-8"}, "dmd_ridge", 'expected a number from 0 to 1, got `"1e-8"`'),
         ({"cache_type": "TeaCache"}, "cache_type", "expected `DBCache`, `DBPrune` or `FBCache`"),
         ({"steps_computation_mask": "fast"}, "steps_computation_mask", "set `num_inference_steps`"),
         ({"steps_computation_mask": [1, 2]}, "steps_computation_mask", "expected a list of 0 and 1"),
