@@ -190,3 +190,12 @@ def test_the_machine_in_javascript_is_short() -> None:
 def test_the_page_counts_what_there_is(tree: Any) -> None:
     said = f"{len(tree['plans'])} `plans`, {len(tree['vectors'])} `vectors` and {len(tree['sequences'])} `sequences`"
     assert said in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_vector_of_the_page_is_the_beginning_of_one(tree: Any) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    shown = next(json.loads(one) for one in re.findall(r"```json\n(.*?)```", text, re.S) if '"calls"' in one)
+    number = re.search(r"beginning of number (\d+)", text)
+    assert number
+    vector = tree["vectors"][int(number[1])]
+    assert shown == {**vector, "calls": vector["calls"][:2]}

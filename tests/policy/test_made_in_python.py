@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,18 @@ CASES: dict[str, tuple[Callable[[], Any], str]] = {
     "stacks: {blocks: {tial: 2}}": (lambda: Policy(stacks={"blocks": {"tial": 2}}), "unknown-key"),
     "reuse: {signal: {stride: 2}}": (lambda: Policy(reuse={"signal": {"stride": 2}}), "missing-key"),
 }
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("8", '`"8"`'), ("true", '`"true"`'), ("8 steps", "`8 steps`"), ("", '`""`'), (2.7, "`2.7`")]
+)
+def test_text_that_reads_like_another_value_is_shown_in_quotes(value: Any, said: str) -> None:
+    """Else the message would say that 8 came where a whole number was expected."""
+    with pytest.raises(PolicyError, match=f"got {said}"):
+        Policy(warmup=value)
+    if value:
+        with pytest.raises(PolicyError, match=f"got {said}"):
+            parse_policy(f"version: 1\nwarmup: {json.dumps(value)}\n")
 
 
 @pytest.mark.parametrize("text", CASES)
