@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cachedsl.cli.importing import call_named
+from cachedsl.cli.explain import MAX_STEPS
+from cachedsl.cli.importing import call_named, told
+from cachedsl.cli.output import say
 from cachedsl.extras import need_or_exit
 from cachedsl.rules.shape.beside import beside, tree_root
 from cachedsl.rules.shape.ratios import RULE
@@ -32,7 +35,11 @@ def calibrate() -> None:
     help="A function that returns a pipeline and the arguments of its call. The default is the bundled pipeline.",
 )
 @click.option(
-    "--steps", default=50, show_default=True, type=click.IntRange(2), help="The number of steps (num_inference_steps)."
+    "--steps",
+    default=50,
+    show_default=True,
+    type=click.IntRange(2, MAX_STEPS),
+    help="The number of steps (num_inference_steps).",
 )
 @click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="How many seeds to average over.")
 @click.option("--seed", default=0, show_default=True, help="The seed of the first run.")
@@ -47,15 +54,16 @@ def magnitude(policy: Path, pipeline: str, steps: int, runs: int, seed: int) -> 
 
     from cachedsl.measure.magnitude import calibrate_magnitude
 
-    named = _named(policy)
     try:
+        named = _named(policy)
         target = _target(policy, named)
         pipe, arguments = _load(pipeline)
         seeds = range(seed, seed + runs)
         calls = [partial(_call, pipe, arguments, steps, torch.Generator().manual_seed(s)) for s in seeds]
         calibrate_magnitude(pipe, calls).write(target)
     except CachedslError as error:
-        click.echo(str(error), err=True)
+        for line in str(error).splitlines():
+            say(line, err=True)
         raise SystemExit(1) from error
     click.echo(f"{target}: ratios of {steps} steps, {runs} run{'s' * (runs > 1)}")
     if named is None:
@@ -63,12 +71,29 @@ def magnitude(policy: Path, pipeline: str, steps: int, runs: int, seed: int) -> 
 
 
 def _call(pipe: Any, arguments: dict[str, Any], steps: int, generator: Any) -> None:
-    pipe(**arguments, num_inference_steps=steps, generator=generator)
+    try:
+        pipe(**arguments, num_inference_steps=steps, generator=generator)
+    except CachedslError:
+        raise
+    except Exception as error:
+        given = ", ".join((*arguments, "num_inference_steps", "generator"))
+        raise PipelineFailed(f"the pipeline raised {told(error)}; it was called with {given}") from error
+
+
+class PipelineFailed(CachedslError):
+    """The user's pipeline cannot be called as it was said."""
 
 
 def _named(policy: Path) -> Node | None:
-    """Return where the policy names a file of ratios; the file need not be there yet."""
-    node = read_document(policy, str(policy)).root
+    """Return where the policy names a file of ratios; the file need not be there yet.
+
+    Raises:
+        PolicyError: the file cannot be read as YAML.
+    """
+    document = read_document(policy, str(policy))
+    if document.root is None or document.broken:
+        raise PolicyError(document.findings)
+    node: Node | None = document.root
     for key in ("reuse", "signal", "ratios"):
         node = node.mapping.get(key) if node is not None else None
     return node if node is not None and isinstance(node.value, str) else None
@@ -114,10 +139,15 @@ def _in_the_way(name: str, target: Path, policy: Path) -> str | None:
 
 def _load(pipeline: str) -> tuple[Any, dict[str, Any]]:
     try:
-        pipe, arguments = call_named(pipeline)
+        made = call_named(pipeline)
+        if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], Mapping)):
+            kind = f"a {type(made).__name__}"
+            if isinstance(made, tuple):
+                kind = f"a tuple of {', '.join(type(one).__name__ for one in made) or 'nothing'}"
+            raise ValueError(f"it returned {kind}, not such a pair; as in `return pipe, {{'prompt': 'a cat'}}`")
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise click.BadParameter(
             f"{pipeline!r} is no MODULE:FUNCTION that returns a pipeline and its call's keyword arguments: {error}",
             param_hint="--pipeline",
         ) from error
-    return pipe, dict(arguments)
+    return made[0], {str(key): value for key, value in made[1].items()}

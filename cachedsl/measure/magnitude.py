@@ -15,6 +15,7 @@ from cachedsl.language.policy import Policy
 from cachedsl.language.ratios import Ratios
 from cachedsl.text.document import printable
 from cachedsl.text.finding import CachedslError
+from cachedsl.text.writing import write_whole
 
 _EVERY_STEP = 1_000_000
 Place = tuple[str, str]
@@ -50,7 +51,7 @@ class Calibration:
         )
         body = yaml.safe_dump({"ratios": rows}, sort_keys=False, default_flow_style=None, width=116)
         try:
-            path.write_text(head + body, encoding="utf-8")
+            write_whole(path, head + body)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             reason = ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
             raise NotWritten(

@@ -178,3 +178,43 @@ def test_a_bare_transformer_is_calibrated_too() -> None:
 
     (row,) = (row for _, row in calibrate_magnitude(model, [delimited]).ratios.branches)
     assert len(row) == STEPS
+
+
+def wrong_call() -> Any:
+    return tiny_pipeline("dit"), {"no_such_argument": 1}
+
+
+def no_pair() -> Any:
+    return tiny_pipeline("dit")
+
+
+def three() -> Any:
+    return tiny_pipeline("dit"), {}, 3
+
+
+@pytest.mark.parametrize(
+    ("function", "status", "said"),
+    [
+        ("wrong_call", 1, "the pipeline raised TypeError: "),
+        ("no_pair", 2, "it returned a DiTPipeline, not such a pair"),
+        ("three", 2, "it returned a tuple of DiTPipeline, dict, int, not such a pair"),
+    ],
+)
+def test_a_pipeline_that_is_called_or_given_wrongly_is_no_fault_of_ours(
+    tmp_path: Path, function: str, status: int, said: str
+) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text("version: 1\n")
+    named = ["--steps", "2", "--pipeline", f"{__name__}:{function}"]
+    told = CliRunner().invoke(main, ["calibrate", "magnitude", str(policy), *named])
+    assert (told.exit_code, said in told.output) == (status, True), told.output
+    assert "Traceback" not in told.output
+    assert not list(tmp_path.glob("*.ratios.yaml"))
+
+
+def test_a_file_that_is_no_yaml_is_told_before_the_run(tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text("version: 1\nreuse: {signal: {tap: magnitude, ratios: r.yaml}\n")
+    told = CliRunner().invoke(main, ["calibrate", "magnitude", str(policy), "--pipeline", UNPAID])
+    assert told.exit_code == 1
+    assert "error[syntax]" in told.output
