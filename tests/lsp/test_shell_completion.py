@@ -109,7 +109,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "typed", "expected"),
     [
-        ("explain f8b0 --model", "flux.", ["flux.1-dev"]),
+        ("explain f8b0 --model", "flux.", ["flux.1-dev", "flux.1-kontext-dev", "flux.1-schnell"]),
         ("explain", "pol", ["policies/video/slow.yml", "policies/video/wan.yaml"]),
         ("check . --select", "unknown-key,sty", ["unknown-key,style"]),
     ],
