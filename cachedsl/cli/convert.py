@@ -81,8 +81,8 @@ def convert(
 ) -> None:
     """Convert another engine's settings into a policy, or a policy into settings.
 
-    SOURCE is a file, or `-` for standard input. With --to it can also be the name of a bundled policy, or compact
-    notation.
+    SOURCE is a file, or `-` for standard input. With --to it can also be a policy: a file, the name of a bundled
+    policy, or compact notation.
 
     If something cannot be carried over, its place is named and nothing is written. --partial writes the rest.
 
@@ -102,7 +102,7 @@ def convert(
             engine_called(target)
             policy, failed = _policy_of(source, source_engine, asked, name, partial)
             written = write_policy(policy, target, asked)
-            text, notes = written.text, _said(written, policy)
+            text, notes = written.text, _said(written, policy, source)
     except ConversionError as error:
         for note in error.notes:
             if note.severity == "error":
@@ -177,9 +177,10 @@ def _slug(stem: str) -> str:
     return kept.strip("-._") or "converted"
 
 
-def _said(written: Written, policy: Policy) -> tuple[Finding, ...]:
-    """Return what the other engine cannot say, at the places of the policy's keys."""
-    return tuple(note.finding(policy.place(*map(str, note.path))) for note in written.notes)
+def _said(written: Written, policy: Policy, source: str) -> tuple[Finding, ...]:
+    """Return what the other engine cannot say, at the places of the policy's keys, else of the file as a whole."""
+    places = (policy.place(*map(str, note.path)) if policy.origin else Span(source) for note in written.notes)
+    return tuple(note.finding(place) for note, place in zip(written.notes, places, strict=True))
 
 
 def _list() -> None:

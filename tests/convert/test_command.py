@@ -85,6 +85,16 @@ def test_whose_settings_they_are_is_told_by_the_content_whatever_is_written(tmp_
     assert "error[not-text]" in bytes_of_latin_1.stderr
 
 
+def test_what_the_target_lacks_is_said_of_the_file_that_was_named(tmp_path: Path) -> None:
+    source = tmp_path / "cache.yaml"
+    source.write_text("cache_config: {Fn_compute_blocks: 1, enable_taylorseer: true}\n")
+    refused = run(str(source), "--to", "sglang")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(
+        f"{source}:1:1: error[not-carried-over]: SGLang has no `enable_encoder_taylorseer`"
+    )
+
+
 def test_what_one_decision_for_all_lists_cannot_say_has_a_way_out() -> None:
     refused = run("F1B0_W2_R0.1", "--to", "diffusers").stderr
     assert "span: diffusers decides once for all block lists (write `span: joined`)" in refused
