@@ -10,6 +10,7 @@ from attrs import frozen
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from cachedsl.trace import RunRecord, StepRecord, Trace
 
@@ -83,7 +84,7 @@ class Summary:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         head = "no run yet" if self.run is None else f"run {self.run}, {self.num_inference_steps} steps"
-        table = Table(title=f"{self.policy}: {head}", title_justify="left", box=SIMPLE_HEAD)
+        table = Table(title=Text(f"{self.policy}: {head}", "table.title"), title_justify="left", box=SIMPLE_HEAD)
         for name in ("stack", "branch"):
             table.add_column(name, no_wrap=True)
         for name in ("steps", "computed", "reused", "blocks run", "measured p10 / p50 / p90"):
@@ -98,7 +99,7 @@ class Summary:
         if self.blocks:
             yield f"blocks run: {self.blocks_run} of {self.blocks} ({self.computed_fraction:.1%})"
         for warning in self.warnings:
-            yield f"warning: {warning}"
+            yield Text(f"warning: {warning}")  # as text: brackets would be markup
 
     def __str__(self) -> str:
         buffer = io.StringIO()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from cachedsl.checking.catalogue import all_rules
 from cachedsl.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,6 +65,11 @@ def test_check_of_nothing_is_wrong_use(tmp_path: Path) -> None:
     empty = run("check", str(tmp_path))
     assert empty.exit_code == 2
     assert "no policies below" in empty.output
+
+
+def test_tables_show_brackets_as_they_are() -> None:
+    shown = run("rules").output
+    assert all(rule.summary in shown for rule in all_rules())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ from click.testing import CliRunner
 from cachedsl.cli.main import main
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-RUN = {"convert.md": ("cat cache.yaml", "convert f4b0-mc3", "cat wrong.yaml"), "plans.md": ("diff f8b0",)}
+RUN = {
+    "convert.md": ("cat cache.yaml", "convert f4b0-mc3", "cat sglang.env", "cat wrong.yaml"),
+    "plans.md": ("diff f8b0",),
+}
 """Pages, and how the blocks begin that are run."""
 
 

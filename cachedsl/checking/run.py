@@ -84,7 +84,7 @@ class Run:
             sources += self._dependents(sources)
         if options.skip_others:
             sources = [evolve(source, named=source.named and is_ours(source)) for source in sources]
-        self.sources = tuple(sources)
+        self.sources = tuple(self._as_listed(source) for source in sources)
         self._stream = stdin
         self._stdin = (options.stdin_filename or STDIN) if "-" in self.paths else None
         self._folders = any(os.path.isdir(path) for path in self.paths)
@@ -175,6 +175,12 @@ class Run:
         if self.options.held is not None:
             return self.options.held
         return self.config(path).held(path)
+
+    def _as_listed(self, source: Source) -> Source:
+        """Take a file that the `plans` table names for one that the user named."""
+        if source.named or source.path is None or is_ours(source):
+            return source
+        return evolve(source, named=bool(self.config(source.path).held(real_path(source.path))))
 
     def _configs(self) -> Iterable[Checked]:
         """Yield what is wrong with the configurations, each once."""

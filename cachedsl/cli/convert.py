@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 
 import click
 
+from cachedsl.checking.kinds import classify
+from cachedsl.checking.sources import source_of
 from cachedsl.cli import completing
 from cachedsl.cli.explain import MAX_STEPS
 from cachedsl.cli.naming import policy_called
@@ -14,14 +18,16 @@ from cachedsl.cli.stdin import standard_input
 from cachedsl.cli.tables import print_table, table_of
 from cachedsl.convert.engine import Asked, Written
 from cachedsl.convert.notes import ConversionError
-from cachedsl.convert.registry import UnknownEngine, engine_called, engines, write_policy
+from cachedsl.convert.registry import UnknownEngine, engine_called, engines, is_settings, write_policy
 from cachedsl.convert.registry import convert as read_settings
 from cachedsl.language.dump import written_tree
 from cachedsl.language.policy import Policy
+from cachedsl.loading import read_policy
 from cachedsl.text.document import MAX_BYTES
 from cachedsl.text.finding import CachedslError, Finding, Span
 
 OWN = "cachedsl"
+STDIN = "<stdin>"
 SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.schema.json\n"
 
 
@@ -75,8 +81,8 @@ def convert(
 ) -> None:
     """Convert another engine's settings into a policy, or a policy into settings.
 
-    SOURCE is a file, or `-` for standard input. With --to it can also be the name of a bundled policy, or compact
-    notation.
+    SOURCE is a file, or `-` for standard input. With --to it can also be a policy: a file, the name of a bundled
+    policy, or compact notation.
 
     If something cannot be carried over, its place is named and nothing is written. --partial writes the rest.
 
@@ -91,14 +97,12 @@ def convert(
     notes: tuple[Finding, ...] = ()
     try:
         if target == OWN:
-            _, text, failed = _read(source, source_engine, asked, name, partial)
+            _, text, failed = _read(*_text(source), source_engine, asked, name, partial)
         else:
             engine_called(target)
-            policy, failed = policy_called(source) if source_engine is None else None, False
-            if policy is None:
-                policy, _, failed = _read(source, source_engine, asked, name, partial)
+            policy, failed = _policy_of(source, source_engine, asked, name, partial)
             written = write_policy(policy, target, asked)
-            text, notes = written.text, _said(written, policy)
+            text, notes = written.text, _said(written, policy, source)
     except ConversionError as error:
         for note in error.notes:
             if note.severity == "error":
@@ -119,9 +123,22 @@ def convert(
         raise SystemExit(1)
 
 
-def _read(source: str, engine: str | None, asked: Asked, name: str | None, partial: bool) -> tuple[Policy, str, bool]:
+def _policy_of(source: str, engine: str | None, asked: Asked, name: str | None, partial: bool) -> tuple[Policy, bool]:
+    """Return the policy to write, and whether something is missing in it; settings are first read as one."""
+    if engine is None and source != "-" and not os.path.isfile(source):
+        return policy_called(source), False  # a bundled policy, or notation
+    data, file = _bytes(source)
+    text = data.decode("utf-8", "replace")
+    if engine is None and (classify(source_of(data, file)) != "stranger" or not is_settings(text, file)):
+        return (policy_called(source) if source != "-" else read_policy(io.BytesIO(data))), False
+    policy, _, failed = _read(text, file, engine, asked, name, partial)
+    return policy, failed
+
+
+def _read(
+    text: str, file: str, engine: str | None, asked: Asked, name: str | None, partial: bool
+) -> tuple[Policy, str, bool]:
     """Return the policy of settings, its YAML, and whether something is missing in it; say what there is to say."""
-    text, file = _text(source)
     found = read_settings(text, file, engine=engine, asked=asked)
     for finding in found.findings:
         say(finding.render(), err=True)
@@ -131,7 +148,7 @@ def _read(source: str, engine: str | None, asked: Asked, name: str | None, parti
             raise SystemExit(1)
         say("nothing is written, for something would be lost; --partial writes the rest", err=True)
         raise SystemExit(1)
-    stem = name or _slug(Path(file).stem if source != "-" else found.engine.name)
+    stem = name or _slug(Path(file).stem if file != STDIN else found.engine.name)
     whole = found.converted.without_errors() if found.errors else found.converted
     policy = whole.policy(stem)
     rest = {key: value for key, value in whole.tree.items() if key != "version"}
@@ -139,15 +156,20 @@ def _read(source: str, engine: str | None, asked: Asked, name: str | None, parti
 
 
 def _text(source: str) -> tuple[str, str]:
+    data, file = _bytes(source)
+    return data.decode("utf-8", "replace"), file
+
+
+def _bytes(source: str) -> tuple[bytes, str]:
     if source == "-":
-        return standard_input().read(MAX_BYTES + 1).decode("utf-8", "replace"), "<stdin>"
+        return standard_input().read(MAX_BYTES + 1), STDIN
     try:
         data = Path(source).read_bytes()
     except OSError as error:
         raise click.UsageError(f"{source} cannot be read: {(error.strerror or str(error)).lower()}") from error
     if len(data) > MAX_BYTES:
         raise click.UsageError(f"{source} is larger than {MAX_BYTES // 1024} KiB")
-    return data.decode("utf-8", "replace"), source
+    return data, source
 
 
 def _slug(stem: str) -> str:
@@ -155,9 +177,10 @@ def _slug(stem: str) -> str:
     return kept.strip("-._") or "converted"
 
 
-def _said(written: Written, policy: Policy) -> tuple[Finding, ...]:
-    """Return what the other engine cannot say, at the places of the policy's keys."""
-    return tuple(note.finding(policy.place(*map(str, note.path))) for note in written.notes)
+def _said(written: Written, policy: Policy, source: str) -> tuple[Finding, ...]:
+    """Return what the other engine cannot say, at the places of the policy's keys, else of the file as a whole."""
+    places = (policy.place(*map(str, note.path)) if policy.origin else Span(source) for note in written.notes)
+    return tuple(note.finding(place) for note, place in zip(written.notes, places, strict=True))
 
 
 def _list() -> None:

@@ -72,7 +72,7 @@ def demo(names: tuple[str, ...], steps: int, samples: int, seed: int, output: Pa
     except CachedslError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from error
-    console = Console()
+    console = Console(markup=False)
     console.print(comparison_table(rows, steps, samples))
     for row in rows:
         for warning in row.warnings:

@@ -20,7 +20,13 @@ PUBLISHED = ("plan", "trace", "check")
 
 @click.command()
 @click.argument("name", type=click.Choice([*MADE, *PUBLISHED]))
-@click.option("--dialect", type=click.Choice([*DIALECTS]), default="2020-12", show_default=True, help="Of JSON Schema.")
+@click.option(
+    "--dialect",
+    type=click.Choice([*DIALECTS]),
+    default="2020-12",
+    show_default=True,
+    help="The dialect of JSON Schema.",
+)
 def schema(name: str, dialect: str) -> None:
     """Print the JSON Schema of a policy, an adapter, a plan, one line of a trace, or what `check` prints as JSON.
 

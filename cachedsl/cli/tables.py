@@ -18,8 +18,8 @@ def table_of(*head: str) -> Table:
 
 def print_table(table: Table, widest: int = 1000) -> None:
     """Print a table to the terminal's width, or, where there is none, to that of its cells, within a limit."""
-    console = Console()
+    console = Console(markup=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         wanted = console.measure(table, options=console.options.update(max_width=widest))
-        console = Console(width=wanted.maximum)
+        console = Console(width=wanted.maximum, markup=False)
     console.print(table)

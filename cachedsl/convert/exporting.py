@@ -26,14 +26,20 @@ def whole_notes(policy: Policy, engine: str, head: int, tail: int, *, longest: b
     notes = []
     for name in ("compute", "span", "warmup", "tail", "predict", "steps", "refresh", "prune", "stacks", "cfg"):
         if getattr(policy, name) != getattr(expected, name):
-            path = (name,)
-            said = f"{name}: {engine} has no such setting beside this signal"
+            said, way_out = f"{name}: {engine} has no such setting beside this signal", "leave it out"
             if name in ("warmup", "tail"):
-                said = f"{name}: {engine} computes {head if name == 'warmup' else tail} there"
-            notes.append(Note(NOT_CARRIED, path, said))
+                computed = head if name == "warmup" else tail
+                said, way_out = f"{name}: {engine} computes {computed} there", f"write `{name}: {computed}`"
+            elif name == "span":
+                said, way_out = f"span: {engine} decides once for all block lists", "write `span: joined`"
+            elif name == "compute":
+                said, way_out = f"compute: {engine} has no blocks that always run", "write `compute: F0B0`"
+            notes.append(Note(NOT_CARRIED, (name,), said, way_out))
     for name in ("max_total", "max_continuous", "max_accumulated"):
         if name not in reuse and getattr(policy.reuse, name) is not None:
-            notes.append(Note(NOT_CARRIED, ("reuse", name), f"reuse.{name}: {engine} has no such limit"))
+            notes.append(
+                Note(NOT_CARRIED, ("reuse", name), f"reuse.{name}: {engine} has no such limit", "leave it out")
+            )
     return notes
 
 

@@ -19,7 +19,7 @@ from cachedsl.text.document import parse_document, resolve_scalar
 from cachedsl.text.finding import Finding, Span
 from cachedsl.text.places import BOM, Lines
 from cachedsl.text.rules import SYNTAX
-from cachedsl.text.tree import Document, Node
+from cachedsl.text.tree import Node
 
 Form = Literal["yaml", "env", "arguments", "python"]
 CALL = "()"
@@ -333,8 +333,3 @@ def call_name(node: Node) -> str:
 def as_written(value: Any) -> Any:
     """Return a call among plain values as a message shows it, such as `f(...)`; any other value as it is."""
     return Expression(f"{value[CALL]}(...)") if isinstance(value, dict) and CALL in value else value
-
-
-def document_of(text: str, file: str) -> Document:
-    """Return a text that is no YAML as a document, for findings that show lines."""
-    return Document(file, text, lines=Lines(text, file))

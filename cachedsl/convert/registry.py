@@ -57,6 +57,12 @@ def engine_of(settings: Settings) -> Engine:
     raise UnknownEngine(f"no engine knows what {settings.file} is; say whose it is: --from, with one of {listed}")
 
 
+def is_settings(text: str, file: str) -> bool:
+    """Tell whether any engine takes a text for settings of its own."""
+    settings = read_settings(text, file)
+    return settings.root is not None and any(one.knows(settings) for one in engines() if one.read is not None)
+
+
 @frozen
 class Conversion:
     """What settings came to, with everything that is to be said of them, in file order."""

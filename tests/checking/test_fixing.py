@@ -210,3 +210,13 @@ def test_a_file_whose_name_no_policy_can_have_is_to_be_renamed() -> None:
     result = check("\u6f22.yaml", "--unsafe-fixes")
     assert "its file `\u6f22.yaml` (call the file `slow.yaml`)" in result.stdout
     assert "name: slow" in Path("\u6f22.yaml").read_text()
+
+
+@pytest.mark.parametrize("misspelt", ["verson", "Version", "versions"])
+def test_a_misspelt_version_is_renamed_and_no_second_one_added(file: Path, misspelt: str) -> None:
+    before = f"# mine\n{misspelt}: 1\nname: fast\n"
+    file.write_text(before)
+    assert check("fast.yaml", "--fix").exit_code == 1
+    assert file.read_text() == before
+    assert check("fast.yaml", "--unsafe-fixes").exit_code == 0
+    assert file.read_text() == "# mine\nversion: 1\nname: fast\n"

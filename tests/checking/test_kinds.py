@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import pytest
 
+from cachedsl.checking.check import Checked
 from cachedsl.checking.kinds import OWN, POLICY, classify
+from cachedsl.checking.run import Options, Run
 from cachedsl.checking.sources import source_of
 
 OURS = "# yaml-language-server: $schema=../schemas/{}.schema.json\n"
@@ -124,6 +129,24 @@ def test_a_broken_file_is_what_it_still_shows(text: str | bytes, expected: str) 
 @pytest.mark.parametrize("text", ["warmpu: 4\n", "on: push\n", ""])
 def test_a_name_that_is_ours_alone_tells_where_the_keys_do_not(file: str, expected: str, text: str) -> None:
     assert classify(source_of(text.encode(), file)) == expected
+
+
+def test_a_file_that_the_plans_table_names_is_a_policy_where_its_keys_do_not_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"a.yaml": "on: push\n", "b.yaml": "family: mine\ntransformers: {}\n"}.items():
+        (tmp_path / name).write_text(text)
+    assert [one.kind for one in checked_here()] == ["stranger", "adapter"]
+    (tmp_path / "pyproject.toml").write_text('[[tool.cachedsl.plans]]\npolicy = "*.yaml"\nmodel = "flux"\nsteps = 28\n')
+    first, second = checked_here()
+    assert (first.kind, second.kind) == ("policy", "adapter")
+    assert "unknown-key" in [found.code for found in first.findings]
+    assert [one.kind for one in checked_here("a.yaml", skip_others=True)] == ["policy"], "as for a hook"
+
+
+def checked_here(*paths: str, skip_others: bool = False) -> list[Checked]:
+    return Run(paths or (".",), io.BytesIO(), Options(skip_others=skip_others)).examine()
 
 
 def test_what_a_file_holds_goes_before_its_name() -> None:

@@ -66,6 +66,41 @@ def test_from_one_engine_to_another() -> None:
     assert "residual_diff_threshold: 0.3" in there.stdout
 
 
+def test_whose_settings_they_are_is_told_by_the_content_whatever_is_written(tmp_path: Path) -> None:
+    """With `--to`, too; what no engine knows is a policy."""
+    text = "cache_config: {Fn_compute_blocks: 4, residual_diff_threshold: 0.12}\n"
+    (tmp_path / "cache.yaml").write_text(text)
+    named = run("-", "--from", "cache-dit", "--to", "sglang", stdin=text)
+    assert named.exit_code == 0
+    assert run("-", "--to", "sglang", stdin=text).stdout == named.stdout
+    assert run(str(tmp_path / "cache.yaml"), "--to", "sglang").stdout == named.stdout
+    policy = "version: 1\ncompute: F4B0\nreuse: {threshold: 0.12}\n"
+    assert "SGLANG_CACHE_DIT_FN=4" in run("-", "--to", "sglang", stdin=policy).stdout
+    for unknown in ("version: 1\nwarmpu: 4\n", "a: 1\n"):
+        refused = run("-", "--to", "sglang", stdin=unknown)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "error[unknown-key]" in refused.stderr
+        assert refused.stderr.startswith("<stdin>:")
+    bytes_of_latin_1 = CliRunner().invoke(main, ["convert", "-", "--to", "sglang"], input=b"# \xe9\nversion: 1\n")
+    assert "error[not-text]" in bytes_of_latin_1.stderr
+
+
+def test_what_the_target_lacks_is_said_of_the_file_that_was_named(tmp_path: Path) -> None:
+    source = tmp_path / "cache.yaml"
+    source.write_text("cache_config: {Fn_compute_blocks: 1, enable_taylorseer: true}\n")
+    refused = run(str(source), "--to", "sglang")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(
+        f"{source}:1:1: error[not-carried-over]: SGLang has no `enable_encoder_taylorseer`"
+    )
+
+
+def test_what_one_decision_for_all_lists_cannot_say_has_a_way_out() -> None:
+    refused = run("F1B0_W2_R0.1", "--to", "diffusers").stderr
+    assert "span: diffusers decides once for all block lists (write `span: joined`)" in refused
+    assert "warmup: First Block Cache has none (write `warmup: 1`)" in refused
+
+
 def test_presets_are_bits_of_the_step_count_that_is_said() -> None:
     text = "SGLANG_CACHE_DIT_ENABLED=1 SGLANG_CACHE_DIT_SCM_PRESET=fast"
     assert 'steps: "11111101000000000001"' in run("-", "--steps", "20", stdin=text).stdout

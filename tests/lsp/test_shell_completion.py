@@ -84,7 +84,8 @@ def test_what_is_broken_completes_to_nothing(monkeypatch: pytest.MonkeyPatch, fo
     def broken() -> None:
         raise RuntimeError("no adapters today")
 
-    monkeypatch.setattr("cachedsl.matching.reading.load_adapters", broken)
+    # not what it calls: a module that is first imported now would keep it
+    monkeypatch.setattr("cachedsl.matching.reading.known_names", broken)
     assert completed("init", "--model", "f") == ["f8mine.yaml"]
     monkeypatch.setitem(COMMANDS, "init", "cachedsl.cli.no_such_module")
     assert completed("init", "--model", "f") == []
@@ -109,7 +110,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "typed", "expected"),
     [
-        ("explain f8b0 --model", "flux.", ["flux.1-dev", "flux.1-kontext-dev", "flux.1-schnell"]),
+        ("explain f8b0 --model", "flux.1-d", ["flux.1-dev"]),
         ("explain", "pol", ["policies/video/slow.yml", "policies/video/wan.yaml"]),
         ("check . --select", "unknown-key,sty", ["unknown-key,style"]),
     ],

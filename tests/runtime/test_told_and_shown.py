@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from contextlib import nullcontext
 from typing import Any
@@ -10,12 +11,14 @@ import attrs
 import pytest
 import torch
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from rich.console import Console
 from torch import nn
 
 from cachedsl.language.masks import BitMask
 from cachedsl.language.parts import Cfg, Compute, Reuse, Signal, Warmup
 from cachedsl.language.policy import Policy
 from cachedsl.runtime.errors import ConcurrentRun
+from cachedsl.summary import Summary
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 
@@ -162,3 +165,12 @@ def test_a_pipeline_counts_for_itself_and_inside_a_run_that_was_told_it_is_refus
         assert torch.equal(call(pipe, 6), expected)
         with pytest.raises(TypeError, match="a pipeline is told at each call"):
             POLICIES["static"].apply(tiny_pipeline("wan"), num_inference_steps=9)
+
+
+def test_a_summary_that_rich_prints_shows_brackets_as_they_are() -> None:
+    summary = Summary("mine[/x]", None, None, (), ("blocks[0] [/bold] changed",))
+    console = Console(file=io.StringIO(), width=120)
+    console.print(summary)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "mine[/x]: no run yet" in shown
+    assert "warning: blocks[0] [/bold] changed" in shown

@@ -9,7 +9,8 @@ from cattrs.errors import BaseValidationError
 
 from cachedsl.language.kinds import QUOTE, UNQUOTE, quote_it
 from cachedsl.language.misfit import Misfit, Misfits, Path
-from cachedsl.language.part import CONVERTER, misfits
+from cachedsl.language.part import CONVERTER, declared_keys, misfits
+from cachedsl.language.policy import Policy
 from cachedsl.language.refusals import UNKNOWN_KEY, describe, finding_of, nearest
 from cachedsl.text.entries import CannotEdit, insert_entry, rename_key, replace_value
 from cachedsl.text.finding import Finding, Fix
@@ -85,6 +86,9 @@ def _edits(document: Document, node: Node, misfit: Misfit) -> Fix | None:
         if near is not None and near not in node.mapping:
             return Fix(f"Rename it to `{near}`", rename_key(document, node, misfit.key, near), safe=False)
     elif misfit.code == "missing-key" and misfit.key == "version" and not misfit.path:
+        keys = declared_keys(Policy)
+        if any(key not in keys and nearest(key, keys) == "version" for key in node.mapping):
+            return None  # it is there, misspelt
         return Fix("Add `version: 1`", insert_entry(document, node, "version", "1"), safe=True)
     elif misfit.hint is not None and misfit.hint.startswith((QUOTE, UNQUOTE)):
         quotes = misfit.hint.startswith(QUOTE)
