@@ -49,11 +49,6 @@ def rules() -> tuple[Rule, ...]:
     return tuple(dict.fromkeys((*_values(), *(check.rule for check in checks()))))
 
 
-def find_rule(code: str) -> Rule | None:
-    """Return the rule of that code, None where there is none."""
-    return next((rule for rule in rules() if rule.code == code), None)
-
-
 def run_checks(stage: Stage, context: Any) -> Findings:
     """Yield what the checks of a stage find, lints aside."""
     for check in _at(stage, False):
