@@ -209,8 +209,8 @@ def _paths(root: Path, models: Sequence[str]) -> list[str]:
 def _entries_of(config: Config) -> tuple[tuple[str, tuple[Held, ...]], ...]:
     """Return each pattern with what it holds; an entry with a model that is not known is left out, and told once."""
     found: list[tuple[str, tuple[Held, ...]]] = []
-    table = config.plans
-    for entry in () if table is None else table.entries:
+    table = config.plans or PlansTable(Path())
+    for entry in table.entries:
         try:
             held = held_on(_paths(table.root, entry.models), entry.steps)
         except CachedslError:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cachedsl.cli.explain import MAX_STEPS
+from cachedsl.cli import options
 from cachedsl.cli.importing import call_named, told
 from cachedsl.cli.output import say
 from cachedsl.extras import need_or_exit
@@ -34,13 +34,7 @@ def calibrate() -> None:
     metavar="MODULE:FUNCTION",
     help="A function that returns a pipeline and the arguments of its call. The default is the bundled pipeline.",
 )
-@click.option(
-    "--steps",
-    default=50,
-    show_default=True,
-    type=click.IntRange(2, MAX_STEPS),
-    help="The number of steps (num_inference_steps).",
-)
+@options.steps(50, least=2)
 @click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="How many seeds to average over.")
 @click.option("--seed", default=0, show_default=True, help="The seed of the first run.")
 def magnitude(policy: Path, pipeline: str, steps: int, runs: int, seed: int) -> None:

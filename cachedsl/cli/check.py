@@ -19,13 +19,11 @@ from cachedsl.checking.run import Options, Run
 from cachedsl.checking.selection import wrong_selector
 from cachedsl.checking.statistics import FORMATS, statistics
 from cachedsl.checking.summary import passed_over, summary
-from cachedsl.cli import completing
+from cachedsl.cli import completing, options
 from cachedsl.cli.changes import add_comments, apply_all, known_findings, show_changes, write_known
 from cachedsl.cli.output import emit, write_out
 from cachedsl.cli.stdin import standard_input
 from cachedsl.matching.errors import UnsupportedModel
-
-MAX_STEPS = 10_000
 
 
 def _selectors(context: click.Context, option: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -86,7 +84,10 @@ def _options(*made: Callable[[Any], Any]) -> Callable[[Any], Any]:
         help="Check that the policies fit this model, not those of the `plans` table. Names are those of `explain`.",
     ),
     click.option(
-        "--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="Check that the policies fit this step count."
+        "--steps",
+        multiple=True,
+        type=click.IntRange(1, options.MAX_STEPS),
+        help="Check that the policies fit this step count.",
     ),
     click.option(
         "--stdin-filename",

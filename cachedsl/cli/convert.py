@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from cachedsl.cli import completing
-from cachedsl.cli.explain import MAX_STEPS
+from cachedsl.cli import completing, options
 from cachedsl.cli.naming import policy_called
 from cachedsl.cli.output import say, stop, write_out
 from cachedsl.cli.stdin import standard_input
@@ -44,7 +43,7 @@ SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.sc
     help="The engine to write settings for.",
 )
 @click.option(
-    "--steps", type=click.IntRange(1, MAX_STEPS), help="The step count of the run, if SOURCE does not say it."
+    "--steps", type=click.IntRange(1, options.MAX_STEPS), help="The step count of the run, if SOURCE does not say it."
 )
 @click.option(
     "--model",
@@ -54,13 +53,7 @@ SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.sc
 )
 @click.option("--name", metavar="NAME", help="The policy's name. The default is the name of the file.")
 @click.option("--partial", is_flag=True, help="Write what can be carried over, even if something cannot.")
-@click.option(
-    "--output",
-    "-o",
-    metavar="FILE",
-    shell_complete=completing.any_file,
-    help="Write FILE instead of standard output. It is written whole or not at all.",
-)
+@options.output
 @click.option("--list", "listed", is_flag=True, help="List the engines.")
 def convert(
     source: str | None,

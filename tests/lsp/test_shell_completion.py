@@ -65,10 +65,12 @@ def test_models_are_families_published_ones_classes_and_files(command: list[str]
 
 def test_rules_engines_and_formats() -> None:
     assert completed("rule", "unknown-k") == ["unknown-key"]
+    assert completed("rule", "bad-opt") == ["bad-option"]
     for option in ("--select", "--ignore", "--extend-select"):
         assert {"style", "all", "unknown-key"} <= set(completed("check", ".", option, ""))
         assert completed("check", ".", option, "unknown-key,sty") == ["unknown-key,style"]
         assert completed("check", ".", option, "unknown-key,unknown-k") == []
+        assert completed("check", ".", option, "bad-opt") == [], "what the option refuses is not offered"
     assert completed("check", ".", "--output-format", "sa") == ["sarif"]
     assert completed("diff", "a", "b", "--format", "") == ["text", "json", "markdown"]
     assert "comfyui" in completed("convert", "--from", "")
@@ -109,7 +111,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "typed", "expected"),
     [
-        ("explain f8b0 --model", "flux.", ["flux.1-dev"]),
+        ("explain f8b0 --model", "flux.1-d", ["flux.1-dev"]),
         ("explain", "pol", ["policies/video/slow.yml", "policies/video/wan.yaml"]),
         ("check . --select", "unknown-key,sty", ["unknown-key,style"]),
     ],
