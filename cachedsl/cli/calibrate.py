@@ -18,6 +18,7 @@ from cachedsl.rules.shape.beside import beside, tree_root
 from cachedsl.rules.shape.ratios import RULE
 from cachedsl.text.document import Node, printable, read_document
 from cachedsl.text.finding import CachedslError, PolicyError, Span
+from cachedsl.text.paths import reason
 
 
 @click.group()
@@ -102,10 +103,10 @@ def _target(policy: Path, named: Node | None) -> Path:
     home = policy.resolve() if policy.is_symlink() else policy
     name = f"{home.stem}.ratios.yaml" if named is None else str(named.value)
     target = home.parent / name
-    reason = _in_the_way(name, target, policy.resolve())
-    if reason is not None:
+    wrong = _in_the_way(name, target, policy.resolve())
+    if wrong is not None:
         span = Span(str(policy)) if named is None else named.span
-        message = f"reuse.signal.ratios: `{printable(name)}` cannot be written: {reason}"
+        message = f"reuse.signal.ratios: `{printable(name)}` cannot be written: {wrong}"
         raise PolicyError([RULE.finding(message, span, "name a file beside the policy, such as `r.yaml`")])
     return target
 
@@ -126,8 +127,7 @@ def _in_the_way(name: str, target: Path, policy: Path) -> str | None:
         if not os.access(target if target.exists() else target.parent, os.W_OK):
             return "permission denied; expected a file that may be written"
     except (OSError, RuntimeError, ValueError) as error:  # too long a name, a link to itself, a NUL
-        reason = error.strerror if isinstance(error, OSError) else None
-        return f"{(reason or str(error)).lower()}; expected the path of a file"
+        return f"{reason(error)}; expected the path of a file"
     return None
 
 

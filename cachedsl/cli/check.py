@@ -17,7 +17,6 @@ from cachedsl.checking.models import held_on
 from cachedsl.checking.report import Report
 from cachedsl.checking.run import Options, Run
 from cachedsl.checking.selection import wrong_selector
-from cachedsl.checking.statistics import FORMATS, statistics
 from cachedsl.checking.summary import passed_over, summary
 from cachedsl.cli import completing, options
 from cachedsl.cli.changes import add_comments, apply_all, known_findings, show_changes, write_known
@@ -131,8 +130,10 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
         raise click.UsageError("--add-ignore writes comments into files, and `-` is none")
     run = Run(paths, standard_input(), _asked(given))
     form = format_called(given["output_format"] or run.config().output_format or _usual(given["output_file"]))
-    if given["as_statistics"] and form.name not in FORMATS:
-        raise click.UsageError(f"--statistics: `{form.name}` has no place for counts; use one of {', '.join(FORMATS)}")
+    render = form.counts if given["as_statistics"] else form.render
+    if render is None:
+        others = ", ".join(name for name in NAMES if format_called(name).counts is not None)
+        raise click.UsageError(f"--statistics: `{form.name}` has no place for counts; use one of {others}")
     if given["write_baseline"]:
         write_known(run, given["baseline"])
         return
@@ -150,7 +151,7 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
     else:
         _refuse_strangers(paths, checked)
     report = Report(checked, all_rules(), _colours(given["color"], given["output_file"]), fixed)
-    lines = list(statistics(report, form.name) if given["as_statistics"] else form.render(report))
+    lines = list(render(report))
     if form.for_people:
         gone = known.gone(run.looked)
         lines += map(clamped, summary(checked, sum(fixed.values()), gone, offers=form.shows_fixes))

@@ -19,6 +19,7 @@ from cachedsl.language.dump import written_tree
 from cachedsl.language.policy import Policy
 from cachedsl.text.document import MAX_BYTES
 from cachedsl.text.finding import CachedslError, Finding, Span
+from cachedsl.text.paths import reason
 
 OWN = "cachedsl"
 SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.schema.json\n"
@@ -137,7 +138,7 @@ def _text(source: str) -> tuple[str, str]:
     try:
         data = Path(source).read_bytes()
     except OSError as error:
-        raise click.UsageError(f"{source} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise click.UsageError(f"{source} cannot be read: {reason(error)}") from error
     if len(data) > MAX_BYTES:
         raise click.UsageError(f"{source} is larger than {MAX_BYTES // 1024} KiB")
     return data.decode("utf-8", "replace"), source

@@ -17,6 +17,7 @@ from cachedsl.matching.errors import UnsupportedModel
 from cachedsl.matching.reading import shape_called
 from cachedsl.plan.codec import to_json
 from cachedsl.text.finding import CachedslError
+from cachedsl.text.paths import reason
 
 NO_TABLE = """there is no [[tool.cachedsl.plans]] in the nearest pyproject.toml; such an entry is
 
@@ -107,4 +108,4 @@ def _write(table: PlansTable, kept: list[Kept], stale: tuple[Path, ...]) -> None
 
 
 def _refused(error: OSError, what: str, file: Path) -> None:
-    say(f"{shown(file)} cannot be {what}: {(error.strerror or str(error)).lower()}", err=True)
+    say(f"{shown(file)} cannot be {what}: {reason(error)}", err=True)
