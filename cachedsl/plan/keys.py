@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 
-from cachedsl.plan.ir import PrunePlan, Rules, SignalPlan
+from cachedsl.plan.rules import PrunePlan, Rules, SignalPlan
 from cachedsl.text.docstrings import documented
 
 OTHERS = frozenset({"back_signal", "predict", "features", "source", "parameters", "words", "holds"})

@@ -16,9 +16,10 @@ from cachedsl.explain.schemas import plan_schema
 from cachedsl.language.policy import Policy
 from cachedsl.loading import parse_policy
 from cachedsl.plan.codec import PlanError, WrittenPlan, WrittenStack, from_tree
-from cachedsl.plan.ir import Plan, PredictPlan, Rules, SignalPlan
+from cachedsl.plan.ir import Plan
 from cachedsl.plan.layout import Layout
 from cachedsl.plan.model_shape import ModelShape, StackShape
+from cachedsl.plan.rules import PredictPlan, Rules, SignalPlan
 from tests.schemas.mutate import mutate
 from tests.schemas.validate import Validator
 from tests.strategies import policies
