@@ -12,7 +12,7 @@ import click
 from cachedsl.checking.catalogue import all_rules
 from cachedsl.checking.check import Checked
 from cachedsl.checking.config import SEVERITIES
-from cachedsl.checking.formats import NAMES, clamped, format_called
+from cachedsl.checking.formats import NAMES, format_called
 from cachedsl.checking.models import held_on
 from cachedsl.checking.report import Report
 from cachedsl.checking.run import Options, Run
@@ -23,6 +23,7 @@ from cachedsl.cli.changes import add_comments, apply_all, known_findings, show_c
 from cachedsl.cli.output import emit, write_out
 from cachedsl.cli.stdin import standard_input
 from cachedsl.matching.errors import UnsupportedModel
+from cachedsl.text.scalars import clamped
 
 
 def _selectors(context: click.Context, option: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:

@@ -12,17 +12,13 @@ import click
 from cachedsl import __version__
 from cachedsl.text.finding import CachedslError
 from cachedsl.text.paths import reason
-from cachedsl.text.scalars import printable
+from cachedsl.text.scalars import clamped, printable
 from cachedsl.text.writing import write_whole
-
-MAX_LINE = 2000
 
 
 def say(text: str, err: bool = False) -> None:
     """Print one line; what a file or its name holds can neither steer the terminal nor stop the output."""
-    line = printable(text)
-    if len(line) > MAX_LINE:
-        line = f"{line[: MAX_LINE - 3]}..."
+    line = clamped(text)
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     click.echo(line.encode(encoding, "backslashreplace").decode(encoding), err=err)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cachedsl.checking.formats._short import clamped
 from cachedsl.checking.report import Format, Report
 from cachedsl.checking.statistics import as_lines
+from cachedsl.text.scalars import clamped
 
 
 def render(report: Report) -> Iterator[str]:

@@ -9,11 +9,11 @@ from itertools import islice
 import click
 from rich.cells import cell_len
 
-from cachedsl.checking.formats._short import clamped
 from cachedsl.checking.report import Format, Report
 from cachedsl.checking.statistics import as_lines
 from cachedsl.text.edit import apply_edits
 from cachedsl.text.finding import Finding, Fix, Span
+from cachedsl.text.scalars import clamped
 from cachedsl.text.tree import Document
 
 LINES = 6
