@@ -86,7 +86,7 @@ def test_what_is_broken_completes_to_nothing(monkeypatch: pytest.MonkeyPatch, fo
     def broken() -> None:
         raise RuntimeError("no adapters today")
 
-    monkeypatch.setattr("cachedsl.matching.reading.load_adapters", broken)
+    monkeypatch.setattr("cachedsl.matching.reading.known_names", broken)
     assert completed("init", "--model", "f") == ["f8mine.yaml"]
     monkeypatch.setitem(COMMANDS, "init", "cachedsl.cli.no_such_module")
     assert completed("init", "--model", "f") == []
