@@ -15,6 +15,7 @@ from attrs import define, field
 
 from cachedsl.checking.catalogue import rule_called
 from cachedsl.text.finding import CachedslError, Finding, Rule
+from cachedsl.text.paths import reason
 
 FORMAT = "cachedsl.baseline"
 VERSION = 1
@@ -96,8 +97,7 @@ def read_baseline(path: Path) -> Baseline:
     except FileNotFoundError:
         raise BadBaseline(f"{path}: there is no such baseline; `--write-baseline` writes it") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise BadBaseline(f"{path}: the baseline cannot be read: {reason}") from None
+        raise BadBaseline(f"{path}: the baseline cannot be read: {reason(error)}") from None
     except (ValueError, RecursionError) as error:
         raise BadBaseline(f"{path}: the baseline is not JSON ({error}); `--write-baseline` writes it anew") from None
     if not isinstance(tree, Mapping) or tree.get("format") != FORMAT or tree.get("version") != VERSION:

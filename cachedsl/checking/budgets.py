@@ -44,7 +44,7 @@ def wrong_budget(value: Any) -> Iterator[tuple[str, str | None]]:
             hint = "batch, channels and the rest, or of tokens as the others" if name == "latent" else None
             yield (
                 f"memory.{name}: expected a shape such as [1, 4096, 3072], got {_said(shape)}",
-                hint or ("batch, tokens and channels"),
+                hint or "batch, tokens and channels",
             )
     dtype, branches = value.get("dtype", "bfloat16"), value.get("branches", 1)
     if not isinstance(dtype, str) or dtype not in SIZES:

@@ -18,7 +18,6 @@ steps = [28]
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -29,21 +28,15 @@ from attrs import evolve, field, frozen
 from cachedsl.checking.formats import NAMES
 from cachedsl.checking.lints import Held
 from cachedsl.checking.models import held_on
-from cachedsl.checking.plans_table import PlansTable, nearest_pyproject, no_policy, read_table
+from cachedsl.checking.plans_table import PlansTable, no_policy, read_table
+from cachedsl.checking.pyproject import NotToml, pyprojects, read_pyproject
 from cachedsl.checking.selection import ALL, Selection, wrong_selector
 from cachedsl.language.refusals import nearest
 from cachedsl.rules.shape.config import BAD_CONFIG
 from cachedsl.text.finding import CachedslError, Finding, Span, in_file_order
 from cachedsl.text.globs import path_matches
-from cachedsl.text.places import BOM
 from cachedsl.text.scalars import printable, shortened
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-PYPROJECT = "pyproject.toml"
 SEVERITIES = ("error", "warning")
 
 
@@ -87,45 +80,27 @@ class Config:
 
 def config_of(folder: Path) -> Config:
     """Return what the nearest pyproject.toml with `[tool.cachedsl]` says, of a folder and those above it."""
-    start: Path | None = folder
-    while start is not None and (file := nearest_pyproject(start)) is not None:
+    for file in pyprojects(folder):
         found = read_config(file)
         if found is not None:
             return found
-        start = file.parent.parent if file.parent != file.parent.parent else None
     return Config()
 
 
 def read_config(path: Path) -> Config | None:
     """Return what a pyproject.toml says; None where it says nothing of cachedsl."""
-    data = path.read_bytes()
-    if b"cachedsl" not in data:
-        return None
     file = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
     try:
-        text = data.decode("utf-8").replace("\r\n", "\n")
-        tree = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        why, span = f"byte 0x{data[error.start]:02x} at offset {error.start} is not UTF-8", Span(file)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+), column (\d+)", str(error))
-        why, span = str(error), Span(file) if found is None else Span(file, int(found[1]), int(found[2]))
-        if text.startswith(BOM):
-            why, span = "it begins with a byte order mark, which TOML does not have", Span(file)
-    except RecursionError:
-        why, span = "values are nested too deep", Span(file)
-    else:
-        why, span = "", Span(file)
-    if why:
-        return Config(path.parent, file, findings=[BAD_CONFIG.finding(f"the file is not TOML: {why}", span)])
-    tool = tree.get("tool")
-    own = tool.get("cachedsl") if isinstance(tool, Mapping) else None
-    if own is None:
+        found = read_pyproject(path)
+    except NotToml as error:
+        finding = BAD_CONFIG.finding(f"the file is not TOML: {error}", error.span(file))
+        return Config(path.parent, file, findings=[finding])
+    if found is None:
         return None
-    if not isinstance(own, Mapping):
-        message = f"tool.cachedsl: expected a table, got {shortened(repr(own), 60)}"
+    if not isinstance(found.own, Mapping):
+        message = f"tool.cachedsl: expected a table, got {shortened(repr(found.own), 60)}"
         return Config(path.parent, file, findings=[BAD_CONFIG.finding(message, Span(file))])
-    return _Reader(text, file, path.parent).config(own)
+    return _Reader(found.text, file, path.parent).config(found.own)
 
 
 class _Reader:
@@ -150,7 +125,7 @@ class _Reader:
             self._findings += wrong
             table = PlansTable(self._root, entries)
         baseline = self._one(own, "baseline", "a path", lambda value: bool(value))
-        select = self._names(own, "select", own.get("select", [ALL])) or ((ALL,) if own.get("select") else ())
+        select = self._names("select", own.get("select", [ALL])) or ((ALL,) if own.get("select") else ())
         per_file = own.get("per-file-ignores", {})
         if not isinstance(per_file, Mapping):
             self._wrong("per-file-ignores", "per-file-ignores: expected a table of patterns with lists of codes")
@@ -159,11 +134,9 @@ class _Reader:
             self._root,
             self._file,
             Selection(
-                (*select, *self._names(own, "extend-select", own.get("extend-select", []))),
-                self._names(own, "ignore", own.get("ignore", [])),
-                tuple(
-                    (self._pattern(one), self._names(own, "per-file-ignores", names)) for one, names in per_file.items()
-                ),
+                (*select, *self._names("extend-select", own.get("extend-select", []))),
+                self._names("ignore", own.get("ignore", [])),
+                tuple((self._pattern(one), self._names("per-file-ignores", names)) for one, names in per_file.items()),
             ),
             None if baseline is None else str(self._root / baseline),
             self._one(own, "fail-on", " or ".join(SEVERITIES), lambda value: value in SEVERITIES) or "error",
@@ -179,7 +152,7 @@ class _Reader:
         self._wrong(key, f"{key}: expected {expected}, got {shortened(repr(value), 60)}")
         return None
 
-    def _names(self, own: Mapping[str, Any], key: str, value: Any) -> tuple[str, ...]:
+    def _names(self, key: str, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             self._wrong(key, f"{key}: expected a list of codes and categories, got {shortened(repr(value), 60)}")
             return ()
@@ -236,10 +209,10 @@ def _paths(root: Path, models: Sequence[str]) -> list[str]:
 def _entries_of(config: Config) -> tuple[tuple[str, tuple[Held, ...]], ...]:
     """Return each pattern with what it holds; an entry with a model that is not known is left out, and told once."""
     found: list[tuple[str, tuple[Held, ...]]] = []
-    for entry in () if config.plans is None else config.plans.entries:
+    table = config.plans or PlansTable(Path())
+    for entry in table.entries:
         try:
-            assert config.plans is not None
-            held = held_on(_paths(config.plans.root, entry.models), entry.steps)
+            held = held_on(_paths(table.root, entry.models), entry.steps)
         except CachedslError:
             continue
         found.append((entry.policy, tuple(evolve(one, budget=entry.memory) for one in held)))

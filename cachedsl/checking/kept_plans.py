@@ -22,7 +22,7 @@ from cachedsl.plan.ir import Plan
 from cachedsl.text.document import read_document
 from cachedsl.text.finding import CachedslError, Finding, PolicyError
 from cachedsl.text.globs import files_that_match, is_pattern
-from cachedsl.text.paths import real_path
+from cachedsl.text.paths import real_path, reason
 from cachedsl.text.tree import Node
 from cachedsl.text.writing import write_whole
 
@@ -128,8 +128,8 @@ def _compared(table: PlansTable, kept: KeptPlan, policy: Policy | CachedslError)
     except FileNotFoundError:
         return Kept(kept, Compared(kept.policy, "added", kept.model, kept.steps, plan=plan), text)
     except (OSError, UnicodeDecodeError) as error:
-        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is no UTF-8 text"
-        why = f"{shown(table.root / kept.file)} cannot be read: {reason}"
+        said = reason(error) if isinstance(error, OSError) else "it is no UTF-8 text"
+        why = f"{shown(table.root / kept.file)} cannot be read: {said}"
         return Kept(kept, Compared(kept.policy, "changed", kept.model, kept.steps, why=why), text)
     if before == text:
         return Kept(kept, Compared(kept.policy, "same", kept.model, kept.steps), text)

@@ -10,7 +10,6 @@ folder = "plans"
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path, PurePath
@@ -19,6 +18,7 @@ from typing import Any
 from attrs import field, frozen
 
 from cachedsl.checking.budgets import read_budget, wrong_budget
+from cachedsl.checking.pyproject import PYPROJECT, NotToml, pyprojects, read_pyproject
 from cachedsl.loading import bundled_path
 from cachedsl.rules.budget import Budget
 from cachedsl.text.finding import Finding, PolicyError, Rule, Span, in_file_order
@@ -26,12 +26,6 @@ from cachedsl.text.globs import files_that_match, path_matches
 from cachedsl.text.paths import real_path
 from cachedsl.text.scalars import printable, shortened
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-PYPROJECT = "pyproject.toml"
 MAX_STEPS = 10_000
 BAD_TABLE = Rule(
     "bad-plans-table",
@@ -96,46 +90,27 @@ def no_policy(root: Path, entry: PlansEntry) -> Finding | None:
     return BAD_TABLE.finding(message, entry.span, f"paths are relative to {root}")
 
 
-def nearest_pyproject(start: Path) -> Path | None:
-    """Return the pyproject.toml of `start` or of the nearest folder above that has one."""
-    for folder in (start, *start.parents):
-        if (folder / PYPROJECT).is_file():
-            return folder / PYPROJECT
-    return None
-
-
 def nearest_table(start: Path) -> PlansTable | None:
     """Return the table that holds for the folder `start`; None where no pyproject.toml has one.
 
     Raises:
         PolicyError: it cannot be read; all findings at once.
     """
-    file = nearest_pyproject(start)
-    text = ""
-    while file is not None and "cachedsl" not in (text := file.read_text(encoding="utf-8", errors="replace")):
-        file = None if file.parent == file.parent.parent else nearest_pyproject(file.parent.parent)
-    if file is None:
-        return None
-    shown = PYPROJECT if file.parent == start else str(file)
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise PolicyError([BAD_TABLE.finding(f"no TOML: {error}", _span_of_error(str(error), shown))]) from None
-    tool = tree.get("tool", {})
-    own = tool.get("cachedsl", {}) if isinstance(tool, Mapping) else {}
-    if not own and isinstance(own, Mapping) and file.parent != file.parent.parent:
-        return nearest_table(file.parent.parent)  # it only speaks of cachedsl, as in its dependencies
-    if not isinstance(own, Mapping) or "plans" not in own:
-        return None
-    entries, findings = read_table(own["plans"], text, shown)
-    if findings:
-        raise PolicyError(findings)
-    return PlansTable(file.parent, entries)
-
-
-def _span_of_error(message: str, file: str) -> Span:
-    found = re.search(r"line (\d+), column (\d+)", message)
-    return Span(file) if found is None else Span(file, int(found[1]), int(found[2]))
+    for file in pyprojects(start):
+        shown = PYPROJECT if file.parent == start else str(file)
+        try:
+            found = read_pyproject(file)
+        except NotToml as error:
+            raise PolicyError([BAD_TABLE.finding(f"no TOML: {error}", error.span(shown))]) from None
+        if found is None:
+            continue
+        if not isinstance(found.own, Mapping) or "plans" not in found.own:
+            return None
+        entries, findings = read_table(found.own["plans"], found.text, shown)
+        if findings:
+            raise PolicyError(findings)
+        return PlansTable(file.parent, entries)
+    return None
 
 
 def read_table(value: Any, text: str = "", file: str = PYPROJECT) -> tuple[tuple[PlansEntry, ...], tuple[Finding, ...]]:

@@ -71,6 +71,7 @@ class Format:
         render: yields the lines, without their line breaks.
         for_people: whether a person reads it, so that a summary stands below it.
         shows_fixes: whether it shows how findings can be mended, so that the summary counts that.
+        counts: yields lines that say how often each rule found something; None where it has no place for that.
     """
 
     name: str
@@ -78,3 +79,4 @@ class Format:
     render: Render
     for_people: bool = False
     shows_fixes: bool = False
+    counts: Render | None = None

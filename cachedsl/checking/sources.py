@@ -13,6 +13,7 @@ from attrs import frozen
 from cachedsl.text import rules
 from cachedsl.text.document import MAX_BYTES, read_stream
 from cachedsl.text.finding import Finding, Span
+from cachedsl.text.paths import reason
 from cachedsl.text.places import Lines
 from cachedsl.text.tree import Document
 
@@ -107,7 +108,7 @@ def source_of_text(text: str, like: Source) -> Source:
 
 def cannot_read(error: OSError, file: str) -> Finding:
     """Say that the system refused."""
-    return rules.CANNOT_READ.finding(f"the file cannot be read: {(error.strerror or str(error)).lower()}", Span(file))
+    return rules.CANNOT_READ.finding(f"the file cannot be read: {reason(error)}", Span(file))
 
 
 def _source(data: bytes | OSError, file: str, path: Path | None, named: bool) -> Source:
@@ -151,8 +152,7 @@ def _below(folder: str, findings: list[Finding]) -> Iterator[str]:
         found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]
     for error in refused:
         where = _tidy(str(error.filename))
-        reason = (error.strerror or str(error)).lower()
-        findings.append(rules.CANNOT_READ.finding(f"the folder cannot be listed: {reason}", Span(where)))
+        findings.append(rules.CANNOT_READ.finding(f"the folder cannot be listed: {reason(error)}", Span(where)))
     yield from sorted(found, key=lambda path: path.split(os.sep))
 
 

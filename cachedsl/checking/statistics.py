@@ -1,47 +1,68 @@
-"""How often each rule found something."""
+"""How often each rule found something, and the ways to write that."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any, Literal
+
+from attrs import frozen
 
 from cachedsl.checking.report import Report
+from cachedsl.text.finding import Rule
 
-FORMATS = ("full", "concise", "json", "json-lines")
-"""Formats that have a way to say how often something was found."""
+MARKS = {"safe": "[*]", "unsafe": "[-]", None: "[ ]"}
 
 
-def statistics(report: Report, form: str) -> Iterator[str]:
-    """Yield a line for each rule that found something, the most frequent first; as JSON where the format is that.
+@frozen
+class _Counted:
+    """One rule, how often it found something, and whether one of its findings has a fix, and which kind."""
 
-    `[*]` marks those that `--fix` mends, `[-]` those that `--unsafe-fixes` does.
-    """
+    rule: Rule
+    count: int
+    fix: Literal["safe", "unsafe"] | None
+
+
+def _counted(report: Report) -> list[_Counted]:
+    """Return the rules that found something, the most frequent first."""
     found = list(report.findings())
-    counts = Counter(one.code for one in found)
     rules = {one.code: one.rule for one in found}
-    fixes: dict[str, str] = {}
+    fixes: dict[str, Literal["safe", "unsafe"]] = {}
     for one in found:
         if one.fix is not None:
             fixes[one.code] = "safe" if one.fix.safe or fixes.get(one.code) == "safe" else "unsafe"
-    rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
-    if form in ("json", "json-lines"):
-        tree = [
-            {
-                "code": code,
-                "count": count,
-                "category": rules[code].category,
-                "severity": rules[code].severity,
-                "summary": rules[code].summary,
-                "fix": fixes.get(code),
-                "url": rules[code].url,
-            }
-            for code, count in rows
-        ]
-        yield from [json.dumps(tree, indent=2)] if form == "json" else map(json.dumps, tree)
-        return
-    width = len(str(rows[0][1])) if rows else 0
-    longest = max((len(code) for code in counts), default=0)
-    marks = {"safe": "[*]", "unsafe": "[-]", None: "[ ]"}
-    for code, count in rows:
-        yield f"{count:>{width}}  {code:<{longest}}  {marks[fixes.get(code)]}  {rules[code].summary}"
+    counts = sorted(Counter(one.code for one in found).items(), key=lambda row: (-row[1], row[0]))
+    return [_Counted(rules[code], count, fixes.get(code)) for code, count in counts]
+
+
+def as_lines(report: Report) -> Iterator[str]:
+    """Yield a line for each rule; `[*]` marks those that `--fix` mends, `[-]` those that `--unsafe-fixes` does."""
+    counted = _counted(report)
+    width = len(str(counted[0].count)) if counted else 0
+    longest = max((len(one.rule.code) for one in counted), default=0)
+    for one in counted:
+        yield f"{one.count:>{width}}  {one.rule.code:<{longest}}  {MARKS[one.fix]}  {one.rule.summary}"
+
+
+def as_json(report: Report) -> Iterator[str]:
+    """Yield one list, indented by two."""
+    yield json.dumps([*map(_tree, _counted(report))], indent=2)
+
+
+def as_json_lines(report: Report) -> Iterator[str]:
+    """Yield an object for each rule."""
+    return map(json.dumps, map(_tree, _counted(report)))
+
+
+def _tree(one: _Counted) -> dict[str, Any]:
+    rule = one.rule
+    return {
+        "code": rule.code,
+        "count": one.count,
+        "category": rule.category,
+        "severity": rule.severity,
+        "summary": rule.summary,
+        "fix": one.fix,
+        "url": rule.url,
+    }

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cachedsl.cli.explain import MAX_STEPS
+from cachedsl.cli import options
 from cachedsl.cli.importing import call_named, told
 from cachedsl.cli.output import say
 from cachedsl.extras import need_or_exit
@@ -18,6 +18,7 @@ from cachedsl.rules.shape.beside import beside, tree_root
 from cachedsl.rules.shape.ratios import RULE
 from cachedsl.text.document import Node, printable, read_document
 from cachedsl.text.finding import CachedslError, PolicyError, Span
+from cachedsl.text.paths import reason
 
 
 @click.group()
@@ -34,13 +35,7 @@ def calibrate() -> None:
     metavar="MODULE:FUNCTION",
     help="A function that returns a pipeline and the arguments of its call. The default is the bundled pipeline.",
 )
-@click.option(
-    "--steps",
-    default=50,
-    show_default=True,
-    type=click.IntRange(2, MAX_STEPS),
-    help="The number of steps (num_inference_steps).",
-)
+@options.steps(50, least=2)
 @click.option("--runs", default=1, show_default=True, type=click.IntRange(1), help="How many seeds to average over.")
 @click.option("--seed", default=0, show_default=True, help="The seed of the first run.")
 def magnitude(policy: Path, pipeline: str, steps: int, runs: int, seed: int) -> None:
@@ -108,10 +103,10 @@ def _target(policy: Path, named: Node | None) -> Path:
     home = policy.resolve() if policy.is_symlink() else policy
     name = f"{home.stem}.ratios.yaml" if named is None else str(named.value)
     target = home.parent / name
-    reason = _in_the_way(name, target, policy.resolve())
-    if reason is not None:
+    wrong = _in_the_way(name, target, policy.resolve())
+    if wrong is not None:
         span = Span(str(policy)) if named is None else named.span
-        message = f"reuse.signal.ratios: `{printable(name)}` cannot be written: {reason}"
+        message = f"reuse.signal.ratios: `{printable(name)}` cannot be written: {wrong}"
         raise PolicyError([RULE.finding(message, span, "name a file beside the policy, such as `r.yaml`")])
     return target
 
@@ -132,8 +127,7 @@ def _in_the_way(name: str, target: Path, policy: Path) -> str | None:
         if not os.access(target if target.exists() else target.parent, os.W_OK):
             return "permission denied; expected a file that may be written"
     except (OSError, RuntimeError, ValueError) as error:  # too long a name, a link to itself, a NUL
-        reason = error.strerror if isinstance(error, OSError) else None
-        return f"{(reason or str(error)).lower()}; expected the path of a file"
+        return f"{reason(error)}; expected the path of a file"
     return None
 
 

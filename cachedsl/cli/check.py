@@ -12,20 +12,18 @@ import click
 from cachedsl.checking.catalogue import all_rules
 from cachedsl.checking.check import Checked
 from cachedsl.checking.config import SEVERITIES
-from cachedsl.checking.formats import NAMES, clamped, format_called
+from cachedsl.checking.formats import NAMES, format_called
 from cachedsl.checking.models import held_on
 from cachedsl.checking.report import Report
 from cachedsl.checking.run import Options, Run
 from cachedsl.checking.selection import wrong_selector
-from cachedsl.checking.statistics import FORMATS, statistics
 from cachedsl.checking.summary import passed_over, summary
-from cachedsl.cli import completing
+from cachedsl.cli import completing, options
 from cachedsl.cli.changes import add_comments, apply_all, known_findings, show_changes, write_known
 from cachedsl.cli.output import emit, write_out
 from cachedsl.cli.stdin import standard_input
 from cachedsl.matching.errors import UnsupportedModel
-
-MAX_STEPS = 10_000
+from cachedsl.text.scalars import clamped
 
 
 def _selectors(context: click.Context, option: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
@@ -86,7 +84,10 @@ def _options(*made: Callable[[Any], Any]) -> Callable[[Any], Any]:
         help="Check that the policies fit this model, not those of the `plans` table. Names are those of `explain`.",
     ),
     click.option(
-        "--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="Check that the policies fit this step count."
+        "--steps",
+        multiple=True,
+        type=click.IntRange(1, options.MAX_STEPS),
+        help="Check that the policies fit this step count.",
     ),
     click.option(
         "--stdin-filename",
@@ -130,8 +131,10 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
         raise click.UsageError("--add-ignore writes comments into files, and `-` is none")
     run = Run(paths, standard_input(), _asked(given))
     form = format_called(given["output_format"] or run.config().output_format or _usual(given["output_file"]))
-    if given["as_statistics"] and form.name not in FORMATS:
-        raise click.UsageError(f"--statistics: `{form.name}` has no place for counts; use one of {', '.join(FORMATS)}")
+    render = form.counts if given["as_statistics"] else form.render
+    if render is None:
+        others = ", ".join(name for name in NAMES if format_called(name).counts is not None)
+        raise click.UsageError(f"--statistics: `{form.name}` has no place for counts; use one of {others}")
     if given["write_baseline"]:
         write_known(run, given["baseline"])
         return
@@ -149,7 +152,7 @@ def check(paths: tuple[str, ...], **given: Any) -> None:
     else:
         _refuse_strangers(paths, checked)
     report = Report(checked, all_rules(), _colours(given["color"], given["output_file"]), fixed)
-    lines = list(statistics(report, form.name) if given["as_statistics"] else form.render(report))
+    lines = list(render(report))
     if form.for_people:
         gone = known.gone(run.looked)
         lines += map(clamped, summary(checked, sum(fixed.values()), gone, offers=form.shows_fixes))

@@ -63,14 +63,14 @@ def _codes(typed: str) -> Iterator[CompletionItem]:
 
 def _selectors(typed: str) -> Iterator[CompletionItem]:
     """Yield codes and categories for the last word of a list with commas."""
-    from cachedsl.checking.catalogue import all_rules
+    from cachedsl.checking.catalogue import ELSEWHERE, all_rules
     from cachedsl.checking.selection import ALL
     from cachedsl.text.finding import CATEGORIES
 
     head, comma, last = typed.rpartition(",")
     there = {name.strip() for name in head.split(",")}
     words: dict[str, str | None] = {ALL: "every rule", **dict.fromkeys(CATEGORIES, "a category")}
-    words |= {rule.code: rule.summary for rule in all_rules()}
+    words |= {rule.code: rule.summary for rule in all_rules() if rule.stage not in ELSEWHERE}
     for item in _beginning(last, {word: meaning for word, meaning in words.items() if word not in there}):
         yield CompletionItem(f"{head}{comma}{item.value}", help=item.help)
 

@@ -10,8 +10,7 @@ import click
 
 from cachedsl.checking.kinds import classify
 from cachedsl.checking.sources import source_of
-from cachedsl.cli import completing
-from cachedsl.cli.explain import MAX_STEPS
+from cachedsl.cli import completing, options
 from cachedsl.cli.naming import policy_called
 from cachedsl.cli.output import say, stop, write_out
 from cachedsl.cli.stdin import standard_input
@@ -25,6 +24,7 @@ from cachedsl.language.policy import Policy
 from cachedsl.loading import read_policy
 from cachedsl.text.document import MAX_BYTES
 from cachedsl.text.finding import CachedslError, Finding, Span
+from cachedsl.text.paths import reason
 
 OWN = "cachedsl"
 STDIN = "<stdin>"
@@ -50,7 +50,7 @@ SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.sc
     help="The engine to write settings for.",
 )
 @click.option(
-    "--steps", type=click.IntRange(1, MAX_STEPS), help="The step count of the run, if SOURCE does not say it."
+    "--steps", type=click.IntRange(1, options.MAX_STEPS), help="The step count of the run, if SOURCE does not say it."
 )
 @click.option(
     "--model",
@@ -60,13 +60,7 @@ SCHEMA = "# yaml-language-server: $schema=https://cachedsl.dev/schemas/policy.sc
 )
 @click.option("--name", metavar="NAME", help="The policy's name. The default is the name of the file.")
 @click.option("--partial", is_flag=True, help="Write what can be carried over, even if something cannot.")
-@click.option(
-    "--output",
-    "-o",
-    metavar="FILE",
-    shell_complete=completing.any_file,
-    help="Write FILE instead of standard output. It is written whole or not at all.",
-)
+@options.output
 @click.option("--list", "listed", is_flag=True, help="List the engines.")
 def convert(
     source: str | None,
@@ -166,7 +160,7 @@ def _bytes(source: str) -> tuple[bytes, str]:
     try:
         data = Path(source).read_bytes()
     except OSError as error:
-        raise click.UsageError(f"{source} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise click.UsageError(f"{source} cannot be read: {reason(error)}") from error
     if len(data) > MAX_BYTES:
         raise click.UsageError(f"{source} is larger than {MAX_BYTES // 1024} KiB")
     return data, source

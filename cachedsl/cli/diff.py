@@ -14,8 +14,7 @@ import click
 from cachedsl.checking.compare import Held, Target, compare_held, compare_sides, read_side
 from cachedsl.checking.plans_table import PlansTable, nearest_table
 from cachedsl.checking.revisions import Revision, RevisionError, find_revision, lay_out, why_none
-from cachedsl.cli import completing
-from cachedsl.cli.explain import GENERIC, MAX_STEPS
+from cachedsl.cli import completing, options
 from cachedsl.cli.output import write_out
 from cachedsl.explain.diff_report import Compared, to_markdown, to_text, to_tree
 from cachedsl.loading import load_policy
@@ -48,16 +47,13 @@ FORMATS: dict[str, Callable[[list[Compared]], str]] = {"text": to_text, "json": 
     help="Compare on this model; may be repeated.",
 )
 @click.option(
-    "--steps", multiple=True, type=click.IntRange(1, MAX_STEPS), help="Compare for this step count; may be repeated."
+    "--steps",
+    multiple=True,
+    type=click.IntRange(1, options.MAX_STEPS),
+    help="Compare for this step count; may be repeated.",
 )
 @click.option("--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True)
-@click.option(
-    "--output",
-    "-o",
-    metavar="FILE",
-    shell_complete=completing.any_file,
-    help="Write FILE instead of standard output. It is written whole or not at all.",
-)
+@options.output
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 def diff(
     old: str,
@@ -173,7 +169,7 @@ def _targets(models: tuple[str, ...], steps: tuple[int, ...]) -> Callable[[Held]
 
     def targets(held: Held) -> list[Target]:
         known = of_table(held)
-        shapes = named or list(dict.fromkeys(one.shape for one in known)) or [GENERIC]
+        shapes = named or list(dict.fromkeys(one.shape for one in known)) or [options.GENERIC]
         counts: tuple[int | None, ...] = steps or tuple(dict.fromkeys(one.steps for one in known)) or (None,)
         return known if known and not named and not steps else [Target(s, n) for s in shapes for n in counts]
 

@@ -7,8 +7,7 @@ import os
 
 import click
 
-from cachedsl.cli import completing
-from cachedsl.cli.explain import GENERIC, MAX_STEPS
+from cachedsl.cli import options
 from cachedsl.cli.output import stop, write_out
 from cachedsl.matching.errors import UnsupportedModel
 from cachedsl.matching.reading import shape_called
@@ -55,26 +54,9 @@ def starting_policy(shape: ModelShape, steps: int) -> str:
 
 
 @click.command()
-@click.option(
-    "--model",
-    metavar="ADAPTER",
-    shell_complete=completing.model,
-    help="A family (flux), a published model (flux.1-dev), a transformer class, or the path of an adapter's YAML.",
-)
-@click.option(
-    "--steps",
-    default=28,
-    show_default=True,
-    type=click.IntRange(2, MAX_STEPS),
-    help="The number of steps (num_inference_steps).",
-)
-@click.option(
-    "--output",
-    "-o",
-    metavar="FILE",
-    shell_complete=completing.any_file,
-    help="Write FILE instead of standard output. It is written whole or not at all.",
-)
+@options.model
+@options.steps(28, least=2)
+@options.output
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 def init(model: str | None, steps: int, output: str | None, force: bool) -> None:
     """Write a commented policy to begin with.
@@ -84,7 +66,7 @@ def init(model: str | None, steps: int, output: str | None, force: bool) -> None
     if output not in (None, "-") and os.path.lexists(str(output)) and not force:
         raise click.UsageError(f"{printable(str(output))} exists and was left as it is; --force writes over it")
     try:
-        shape = shape_called(model) if model else GENERIC
+        shape = shape_called(model) if model else options.GENERIC
     except UnsupportedModel as error:
         raise click.UsageError(str(error)) from error
     except CachedslError as error:

@@ -11,17 +11,14 @@ import click
 
 from cachedsl import __version__
 from cachedsl.text.finding import CachedslError
-from cachedsl.text.scalars import printable
+from cachedsl.text.paths import reason
+from cachedsl.text.scalars import clamped, printable
 from cachedsl.text.writing import write_whole
-
-MAX_LINE = 2000
 
 
 def say(text: str, err: bool = False) -> None:
     """Print one line; what a file or its name holds can neither steer the terminal nor stop the output."""
-    line = printable(text)
-    if len(line) > MAX_LINE:
-        line = f"{line[: MAX_LINE - 3]}..."
+    line = clamped(text)
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     click.echo(line.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
@@ -74,8 +71,8 @@ def stop(error: CachedslError) -> SystemExit:
 
 def system_said(error: OSError) -> str:
     """Return why the system refused, and what, on one line."""
-    reason = (error.strerror or str(error)).lower()
-    return f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason
+    said = reason(error)
+    return f"{os.fsdecode(error.filename)}: {said}" if error.filename else said
 
 
 def write_out(text: str, file: str | None = None) -> None:
@@ -92,5 +89,4 @@ def write_out(text: str, file: str | None = None) -> None:
     try:
         write_whole(file, whole.decode("utf-8"))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise click.UsageError(f"{printable(file)} cannot be written: {reason}") from error
+        raise click.UsageError(f"{printable(file)} cannot be written: {reason(error)}") from error

@@ -8,8 +8,7 @@ import click
 
 from cachedsl.checking.kept_plans import Kept, compare_kept, shown, stale_files, write_kept
 from cachedsl.checking.plans_table import PlansTable, nearest_table
-from cachedsl.cli import completing
-from cachedsl.cli.explain import MAX_STEPS
+from cachedsl.cli import completing, options
 from cachedsl.cli.naming import policy_called
 from cachedsl.cli.output import say, stop, write_out
 from cachedsl.explain.diff_report import to_text
@@ -18,6 +17,7 @@ from cachedsl.matching.errors import UnsupportedModel
 from cachedsl.matching.reading import shape_called
 from cachedsl.plan.codec import to_json
 from cachedsl.text.finding import CachedslError
+from cachedsl.text.paths import reason
 
 NO_TABLE = """there is no [[tool.cachedsl.plans]] in the nearest pyproject.toml; such an entry is
 
@@ -30,20 +30,9 @@ folder = "plans\""""
 
 @click.command()
 @click.argument("policy", required=False, shell_complete=completing.policy)
-@click.option(
-    "--model",
-    metavar="ADAPTER",
-    shell_complete=completing.model,
-    help="A family (flux), a published model (flux.1-dev), a transformer class, or the path of an adapter's YAML.",
-)
-@click.option("--steps", type=click.IntRange(1, MAX_STEPS), help="The number of steps (num_inference_steps).")
-@click.option(
-    "--output",
-    "-o",
-    metavar="FILE",
-    shell_complete=completing.any_file,
-    help="Write FILE instead of standard output. It is written whole or not at all.",
-)
+@options.model
+@options.steps()
+@options.output
 @click.option("--write", is_flag=True, help="Write every plan of the `plans` table in pyproject.toml.")
 @click.option("--check", is_flag=True, help="Say which plans of the `plans` table no longer match their policies.")
 def plan(
@@ -119,4 +108,4 @@ def _write(table: PlansTable, kept: list[Kept], stale: tuple[Path, ...]) -> None
 
 
 def _refused(error: OSError, what: str, file: Path) -> None:
-    say(f"{shown(file)} cannot be {what}: {(error.strerror or str(error)).lower()}", err=True)
+    say(f"{shown(file)} cannot be {what}: {reason(error)}", err=True)

@@ -218,7 +218,7 @@ class _Python:
                 inner |= {id(other) for other in ast.walk(one) if isinstance(other, ast.Call)}
         yield from below
 
-    def offsets(self, one: ast.expr | ast.keyword | ast.stmt) -> tuple[int, int]:
+    def offsets(self, one: ast.expr | ast.keyword) -> tuple[int, int]:
         def at(line: int, column: int) -> int:
             text = self.text_lines[line - 1] if line - 1 < len(self.text_lines) else ""
             return self.starts[line - 1] + len(text.encode()[:column].decode("utf-8", "replace"))
@@ -275,7 +275,7 @@ class _Python:
         values |= {name: inner for name, inner in node.mapping.items() if name != CALL}
         keys |= node.keys
 
-    def unknown(self, values: dict[str, Node], keys: dict[str, Span], one: ast.expr | ast.stmt) -> None:
+    def unknown(self, values: dict[str, Node], keys: dict[str, Span], one: ast.expr) -> None:
         """Add that there is more than can be told."""
         start, end = self.offsets(one)
         span = self.made.lines.span(start, end)

@@ -12,8 +12,9 @@ from attrs import field, frozen
 from cachedsl.explain.cost import Cost, cost
 from cachedsl.explain.text import table_bits
 from cachedsl.plan.frozen import thaw
-from cachedsl.plan.ir import Plan, PredictPlan, Rules, SignalPlan, StackPlan, StepEntry
+from cachedsl.plan.ir import Plan, StackPlan, StepEntry
 from cachedsl.plan.layout import ALL, Layout, layout_of
+from cachedsl.plan.rules import PredictPlan, Rules, SignalPlan
 
 What = Literal["run", "stacks", "blocks", "decision", "limits", "predictor", "guidance", "steps"]
 Key = tuple[str, ...]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from cachedsl.plan.ir import Plan, SignalPlan, StackPlan
+from cachedsl.plan.ir import Plan, StackPlan
+from cachedsl.plan.rules import SignalPlan
 
 Shape = tuple[int, ...]
 _SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cachedsl.machine.guards import warmup_length
-from cachedsl.plan.ir import FeaturesPlan, Guidance, Plan, PredictPlan, PrunePlan, SignalPlan, StackPlan
+from cachedsl.plan.ir import Guidance, Plan, StackPlan
+from cachedsl.plan.rules import FeaturesPlan, PredictPlan, PrunePlan, SignalPlan
 
 
 def explain(plan: Plan) -> str:

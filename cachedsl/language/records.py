@@ -6,7 +6,6 @@ has None. Of a part of a policy it is made of its keys (`cachedsl.language.keys`
 
 from __future__ import annotations
 
-import inspect
 import re
 import types
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from cachedsl.language.kinds import Schema
 from cachedsl.language.schemas import object_schema
 from cachedsl.plan.frozen import Frozen
 from cachedsl.plan.marks import Bounds, FirstThenPatches, Matching
+from cachedsl.text.docstrings import documented
 
 _PLAIN: dict[Any, Schema] = {
     int: {"type": "integer"},
@@ -27,7 +27,6 @@ _PLAIN: dict[Any, Schema] = {
     bool: {"type": "boolean"},
     Frozen: {"type": "object"},
 }
-_ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 
 
 @define
@@ -54,9 +53,10 @@ class Records:
                 schema = _nullable(schema)
             elif type(one.default) in (bool, int, float, str):
                 schema["default"] = one.default
-            properties[one.name] = {**schema, "description": of[one.name]}
+            properties[one.name] = {**schema, "description": _sentence(of[one.name])}
         made = object_schema(properties, () if patch else required)
-        return {**made, "description": f"What differs from the first. {words}" if patch else words}
+        said = _sentence(words)
+        return {**made, "description": f"What differs from the first. {said}" if patch else said}
 
     def of(self, kind: Any, *, patch: bool = False) -> Schema:
         """Return the schema of a type. Raises TypeError for one that JSON has no form of."""
@@ -115,12 +115,7 @@ def _nullable(schema: Schema) -> Schema:
     return schema if null in inner else {"oneOf": [null, *inner]}
 
 
-def documented(cls: type) -> tuple[str, dict[str, str]]:
-    """Return what a class is, and what each of its fields means: its docstring, and what that says of `Attributes`."""
-    words, _, section = inspect.getdoc(cls).partition("\n\nAttributes:\n")  # type: ignore[union-attr]
-    return _sentence(words), {name: _sentence(said) for name, said in _ATTRIBUTE.findall(section)}
-
-
 def _sentence(text: str) -> str:
-    line = re.sub(r"\bNone\b", "null", " ".join(text.split()))
+    """Return words of a docstring as JSON has them."""
+    line = re.sub(r"\bNone\b", "null", text)
     return line[:1].upper() + line[1:]

@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from cachedsl.language.kinds import Key
 from cachedsl.language.plugins import Registry
 from cachedsl.plan.frozen import Frozen
-from cachedsl.plan.ir import Holds, Source
+from cachedsl.plan.rules import Holds, Source
 
 COMPARED = ("reference", "metric", "rescale", "accumulate", "stride", "token_floor")
 """What every tap reads that is a tensor compared with itself at a reference."""

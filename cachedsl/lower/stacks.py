@@ -10,7 +10,8 @@ from cachedsl.language.ratios import RatiosKind
 from cachedsl.language.schedule import resolve_steps
 from cachedsl.language.taps import PRUNED
 from cachedsl.plan.frozen import Frozen
-from cachedsl.plan.ir import FeaturesPlan, PredictPlan, PrunePlan, Rules, SignalPlan, Unit, UnitKind
+from cachedsl.plan.ir import Unit, UnitKind
+from cachedsl.plan.rules import FeaturesPlan, PredictPlan, PrunePlan, Rules, SignalPlan
 
 
 def units_of(policy: StackPolicy, blocks: int) -> tuple[Unit, ...]:

@@ -15,6 +15,7 @@ from cachedsl.language.policy import Policy
 from cachedsl.language.ratios import Ratios
 from cachedsl.text.document import printable
 from cachedsl.text.finding import CachedslError
+from cachedsl.text.paths import reason
 from cachedsl.text.writing import write_whole
 
 _EVERY_STEP = 1_000_000
@@ -53,10 +54,10 @@ class Calibration:
         try:
             write_whole(path, head + body)
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            reason = ((error.strerror if isinstance(error, OSError) else None) or str(error)).lower()
             raise NotWritten(
-                f"{printable(str(path))}: the ratios cannot be written: {reason}; expected a file that may be written "
-                f"in a folder that exists (put these into a file that `reuse.signal.ratios` names)\n{head}{body}"
+                f"{printable(str(path))}: the ratios cannot be written: {reason(error)}; expected a file that may be "
+                "written in a folder that exists (put these into a file that `reuse.signal.ratios` names)"
+                f"\n{head}{body}"
             ) from error
 
 

@@ -16,11 +16,12 @@ from cattrs.errors import BaseValidationError
 from cattrs.v import transform_error
 
 from cachedsl.plan.frozen import thaw
-from cachedsl.plan.ir import Guidance, Plan, Rules, StackPlan, StepEntry, Unit, Verdict
+from cachedsl.plan.ir import Guidance, Plan, StackPlan, StepEntry, Unit, Verdict
 from cachedsl.plan.layout import Layout, layout_of, layout_tree, read_layout
 from cachedsl.plan.marks import MOST_BLOCKS, MOST_STEPS, Bits, FirstThenPatches, Index, StepCount
 from cachedsl.plan.merge_patch import patch_between, patched
 from cachedsl.plan.model_shape import StackShape
+from cachedsl.plan.rules import Rules
 from cachedsl.plan.strict import strict_converter
 from cachedsl.text.finding import CachedslError
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from inspect import getdoc
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 
-from cachedsl.plan.ir import PrunePlan, Rules, SignalPlan
+from cachedsl.plan.rules import PrunePlan, Rules, SignalPlan
+from cachedsl.text.docstrings import documented
 
 OTHERS = frozenset({"back_signal", "predict", "features", "source", "parameters", "words", "holds"})
 """What measures, approximates and stores; no verdict depends on it."""
@@ -21,10 +20,10 @@ def machine_keys() -> str:
 
 
 def _rows(cls: type[Any], under: str) -> list[str]:
-    words, hints = described(cls), get_type_hints(cls)
+    words, hints = documented(cls)[1], get_type_hints(cls)
     rows = []
     for name in (one.name for one in attrs.fields(cls) if one.name not in OTHERS):
-        said = words[name].replace("None", "absent")
+        said = words[name].removesuffix(".").replace("None", "absent")
         rows.append(f"| `{under}{name}` | {', '.join(_literals(hints[name]))} | {said} |")
     return rows
 
@@ -36,9 +35,3 @@ def _literals(hint: Any) -> list[str]:
     if get_origin(hint) is Literal:
         return [f"`{one}`" for one in get_args(hint)]
     return [word for inner in get_args(hint) for word in _literals(inner)]
-
-
-def described(cls: type[Any]) -> dict[str, str]:
-    """Return the words of a class's docstring for each of its attributes."""
-    found = re.findall(r"^    (\w+): (.+(?:\n        .+)*)", getdoc(cls) or "", re.M)
-    return {name: " ".join(words.split()).removesuffix(".") for name, words in found}

@@ -8,7 +8,7 @@ from typing import Any
 
 from cachedsl.language.methods import METHODS
 from cachedsl.language.parts import Predict
-from cachedsl.plan.ir import PredictPlan
+from cachedsl.plan.rules import PredictPlan
 from cachedsl.predictors.base import Predictor
 from cachedsl.predictors.copy import CopyPredictor
 from cachedsl.predictors.repay import RepayingPredictor

@@ -21,7 +21,8 @@ from cachedsl.machine.events import (
 )
 from cachedsl.machine.snapshot import Snapshot, initial
 from cachedsl.machine.transition import transition
-from cachedsl.plan.ir import PredictPlan, StackPlan, Unit
+from cachedsl.plan.ir import StackPlan, Unit
+from cachedsl.plan.rules import PredictPlan
 from cachedsl.runtime.features import UnitFeatures
 from cachedsl.runtime.storage import storage_of
 from cachedsl.runtime.traits import Path

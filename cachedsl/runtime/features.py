@@ -7,7 +7,7 @@ from attrs import define, evolve, field, frozen
 
 from cachedsl.language.parts import Predict
 from cachedsl.matching.patterns import Stream
-from cachedsl.plan.ir import PredictPlan
+from cachedsl.plan.rules import PredictPlan
 from cachedsl.predictors import CopyPredictor, Predictor, build_predictor
 from cachedsl.runtime.ports import Streams
 from cachedsl.runtime.storage import Storage

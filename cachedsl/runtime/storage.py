@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from attrs import frozen
 
-from cachedsl.plan.ir import FeaturesPlan
+from cachedsl.plan.rules import FeaturesPlan
 
 
 @frozen

@@ -10,7 +10,7 @@ from typing import Any
 from cachedsl.language.parts import Signal
 from cachedsl.language.taps import TAPS
 from cachedsl.plan.frozen import thaw
-from cachedsl.plan.ir import SignalPlan
+from cachedsl.plan.rules import SignalPlan
 from cachedsl.signals.base import Meter, ModelInput, Setting, StepView, sums_of
 from cachedsl.signals.reduce import Ranks, Reduction, Sums, any_rank, compare, from_first, read, reducing
 from cachedsl.signals.tensor import TensorMeter

@@ -15,6 +15,7 @@ from yaml.reader import Reader
 from cachedsl.text import rules
 from cachedsl.text.builder import MAX_ALIASED, MAX_DEPTH
 from cachedsl.text.finding import Finding, Span
+from cachedsl.text.paths import reason
 from cachedsl.text.places import BOM, Lines
 from cachedsl.text.recovery import attempt, recovered
 from cachedsl.text.scalars import MAX_DIGITS, Scalar, printable, resolve_scalar
@@ -45,9 +46,9 @@ def read_document(path: Path, file: str) -> Document:
         with path.open("rb") as stream:
             return read_stream(stream, file)
     except OSError as error:
-        return _cannot_read(error.strerror or str(error), file)
+        return _cannot_read(error, file)
     except ValueError as error:  # a name that no file system has
-        return _cannot_read(str(error), file)
+        return _cannot_read(error, file)
 
 
 def read_stream(stream: BinaryIO, file: str) -> Document:
@@ -59,7 +60,7 @@ def read_stream(stream: BinaryIO, file: str) -> Document:
             parts.append(part)
             size += len(part)
     except OSError as error:
-        return _cannot_read(error.strerror or str(error), file)
+        return _cannot_read(error, file)
     if size > MAX_BYTES:
         return _too_large("", file)
     data = b"".join(parts)
@@ -119,8 +120,8 @@ def _no_mapping(root: Node | None, file: str) -> Finding:
     return rules.NOT_MAPPING.finding(message, root.span)
 
 
-def _cannot_read(reason: str, file: str) -> Document:
-    finding = rules.CANNOT_READ.finding(f"the file cannot be read: {reason.lower()}", Span(file))
+def _cannot_read(error: Exception, file: str) -> Document:
+    finding = rules.CANNOT_READ.finding(f"the file cannot be read: {reason(error)}", Span(file))
     return Document(file, "", findings=[finding], broken=True, lines=Lines("", file))
 
 

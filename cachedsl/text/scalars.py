@@ -11,6 +11,8 @@ from typing import TypeAlias
 # A number of more digits than Python turns into text without complaint would break whoever prints it.
 MAX_DIGITS = 4000
 MAX_BASED_DIGITS = 3000
+MAX_LINE = 2000
+"""Characters of a line of output."""
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 Plain: TypeAlias = "Scalar | Sequence[Plain] | Mapping[str, Plain]"
@@ -37,6 +39,12 @@ def printable(text: str) -> str:
 def shortened(text: str, limit: int = 200) -> str:
     """Return `text` on one line, cut where it is longer than any name has reason to be."""
     return printable(text if len(text) <= limit else f"{text[: limit - 3]}...")
+
+
+def clamped(text: str) -> str:
+    """Return a line of which no terminal is steered, and which has an end."""
+    line = printable(text)
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 3]}..."
 
 
 def resolve_scalar(text: str) -> Scalar:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import re
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.validators import extend
 
 from cachedsl.language.misfit import Misfit, Misfits
 from cachedsl.language.part import part_of
@@ -17,15 +14,10 @@ from cachedsl.matching.adapter import Adapter
 from cachedsl.matching.patterns import PATTERNS
 from cachedsl.matching.reading import read_adapter
 from cachedsl.matching.schema import adapter_schema
+from tests.schemas.mutate import mutate
+from tests.schemas.validate import Validator
 
-
-def pattern(validator: Any, expected: str, value: Any, schema: Any) -> Any:
-    """Match as ECMAScript does, whose `$` is not before a last line break."""
-    if isinstance(value, str) and not re.search(expected.replace("$", r"\Z"), value):
-        yield ValidationError(f"{value!r} does not match")
-
-
-VALIDATOR: Any = extend(Draft202012Validator, {"pattern": pattern})(adapter_schema())
+VALIDATOR: Any = Validator(adapter_schema())
 names = st.text(st.sampled_from("ab_.0 -\n\u2028\u00a0σ$"), max_size=4)
 arguments = st.sampled_from(["x", "hidden_states", "σ2", "_"])
 paths = st.sampled_from(["blocks", "blocks.0.layers", "0.x", "body-steps"])
@@ -78,34 +70,11 @@ values = st.one_of(
 )
 
 
-def places(tree: Any) -> list[tuple[Any, Any]]:
-    """Return every container with a key of it."""
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    found = []
-    for key, inner in items:
-        found += [(tree, key), *places(inner)]
-    return found
-
-
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
     tree = copy.deepcopy(draw(adapters))
     for _ in range(draw(st.integers(0, 2))):
-        found = places(tree)
-        if not found:
-            break
-        holder, key = draw(st.sampled_from(found))
-        how = draw(st.sampled_from(["replace", "drop", "add", "rename"]))
-        if how == "replace":
-            holder[key] = draw(values)
-        elif how == "drop":
-            del holder[key]
-        elif isinstance(holder, list):
-            holder.append(draw(values))
-        elif how == "add":
-            holder[draw(names | st.sampled_from(["blocks", "verified", "axes", "output"]))] = draw(values)
-        else:
-            holder[draw(names)] = holder.pop(key)
+        mutate(tree, draw, names | st.sampled_from(["blocks", "verified", "axes", "output"]), values)
     return tree
 
 

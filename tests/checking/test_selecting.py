@@ -19,7 +19,7 @@ from cachedsl.checking.plans_table import nearest_table
 from cachedsl.checking.run import Options, Run
 from cachedsl.cli.main import main
 from cachedsl.text.document import parse_document
-from cachedsl.text.finding import Rule
+from cachedsl.text.finding import PolicyError, Rule
 
 SLOW = "version: 1\nname: slow\nwarmup: 4\n"
 WRONG = "version: 1\nname: slow\nwarmpu: 4\ntail: 1\n"
@@ -439,6 +439,8 @@ def test_what_is_not_toml_is_told_by_its_cause(folder: Path, data: bytes, why: s
     result = check(".")
     assert result.exit_code == 1
     assert f"error[bad-config]: the file is not TOML: {why}" in result.stdout
+    with pytest.raises(PolicyError, match=re.escape(f"error[bad-plans-table]: no TOML: {why}")):
+        nearest_table(Path.cwd())
 
 
 def test_a_wrong_choice_of_rules_hides_nothing(folder: Path) -> None:

@@ -5,7 +5,6 @@ What dynamo takes its time for are blocks, so the models have three, in one chai
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,11 +19,7 @@ from tests.combinations.test_weights import grouped, quantising
 FEW = (2, 1)
 
 
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
+pytestmark = pytest.mark.usefixtures("fresh_dynamo")
 
 
 def whole(one: Any, fullgraph: bool = True) -> Any:

@@ -23,8 +23,9 @@ from cachedsl import compile_policy, load_policy
 from cachedsl.language.policy import StackPolicy
 from cachedsl.loading import parse_policy
 from cachedsl.plan.codec import from_tree
-from cachedsl.plan.ir import Plan, Rules, SignalPlan
+from cachedsl.plan.ir import Plan
 from cachedsl.plan.keys import machine_keys
+from cachedsl.plan.rules import Rules, SignalPlan
 from tests.conformance import vectors as made
 from tests.golden import matches_golden
 from tests.machine.reach import Reach

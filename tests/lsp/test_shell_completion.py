@@ -65,10 +65,12 @@ def test_models_are_families_published_ones_classes_and_files(command: list[str]
 
 def test_rules_engines_and_formats() -> None:
     assert completed("rule", "unknown-k") == ["unknown-key"]
+    assert completed("rule", "bad-opt") == ["bad-option"]
     for option in ("--select", "--ignore", "--extend-select"):
         assert {"style", "all", "unknown-key"} <= set(completed("check", ".", option, ""))
         assert completed("check", ".", option, "unknown-key,sty") == ["unknown-key,style"]
         assert completed("check", ".", option, "unknown-key,unknown-k") == []
+        assert completed("check", ".", option, "bad-opt") == [], "what the option refuses is not offered"
     assert completed("check", ".", "--output-format", "sa") == ["sarif"]
     assert completed("diff", "a", "b", "--format", "") == ["text", "json", "markdown"]
     assert "comfyui" in completed("convert", "--from", "")
@@ -84,7 +86,6 @@ def test_what_is_broken_completes_to_nothing(monkeypatch: pytest.MonkeyPatch, fo
     def broken() -> None:
         raise RuntimeError("no adapters today")
 
-    # not what it calls: a module that is first imported now would keep it
     monkeypatch.setattr("cachedsl.matching.reading.known_names", broken)
     assert completed("init", "--model", "f") == ["f8mine.yaml"]
     monkeypatch.setitem(COMMANDS, "init", "cachedsl.cli.no_such_module")

@@ -15,6 +15,7 @@ from cachedsl import attached, load_policy
 from cachedsl.cli.main import main
 from cachedsl.language.ratios import Ratios
 from cachedsl.measure.magnitude import Calibration, NotCalibrated, NotWritten, calibrate_magnitude
+from cachedsl.text.finding import LONGEST_WORD
 from tests.tiny import call, inputs, tiny_pipeline, tiny_transformer
 
 STEPS = 6
@@ -119,7 +120,7 @@ def test_a_place_that_cannot_be_is_refused_before_the_run(tmp_path: Path, name: 
     before = policy.read_text()
     said = CliRunner().invoke(main, ["calibrate", "magnitude", str(policy), "--pipeline", UNPAID])
     assert (said.exit_code, said.exception.__class__) == (1, SystemExit)
-    shown = name if len(name) <= 200 else f"{name[:197]}..."
+    shown = name if len(name) <= LONGEST_WORD else f"{name[: LONGEST_WORD - 3]}..."
     assert said.output == (
         f"{policy}:3:42: error[bad-ratios]: reuse.signal.ratios: `{shown}` cannot be written: "
         f"{reason.format(tree=tree)} (name a file beside the policy, such as `r.yaml`)\n"

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from cachedsl import Policy, compile_policy
 from cachedsl.language.parts import Features
 from cachedsl.loading import parse_policy
-from cachedsl.plan.ir import Plan, Rules
+from cachedsl.plan.ir import Plan
 from cachedsl.plan.model_shape import ModelShape, StackShape
+from cachedsl.plan.rules import Rules
 from cachedsl.runtime.storage import Storage
 from cachedsl.text.finding import PolicyError
 from tests.strategies import policies

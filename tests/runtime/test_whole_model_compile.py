@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,12 +27,7 @@ STEPS = 6
 RATIOS = Ratios((1.0, 1.05, 1.04, 1.06, 1.02, 1.03))
 
 
-@pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
-    yield
-    torch._dynamo.reset()
+pytestmark = pytest.mark.usefixtures("fresh_dynamo")
 
 
 def policy(threshold: Any = "always", front: int = 1, back: int = 0, **rest: Any) -> Policy:

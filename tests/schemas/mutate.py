@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -27,9 +26,12 @@ def places(tree: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-def mutate(tree: Any, draw: st.DrawFn, names: Sequence[str]) -> None:
-    """Replace, drop, add or rename one thing in the tree; `names` are keys that may be added."""
-    holder, key = draw(st.sampled_from(places(tree)))
+def mutate(tree: Any, draw: st.DrawFn, names: st.SearchStrategy[str], values: st.SearchStrategy[Any] = values) -> None:
+    """Replace, drop, add or rename one thing in the tree, if it holds any; `names` are keys that may be added."""
+    found = places(tree)
+    if not found:
+        return
+    holder, key = draw(st.sampled_from(found))
     how = draw(st.sampled_from(["replace", "replace", "drop", "add", "rename"]))
     if how == "replace":
         holder[key] = draw(values)
@@ -38,6 +40,6 @@ def mutate(tree: Any, draw: st.DrawFn, names: Sequence[str]) -> None:
     elif isinstance(holder, list):
         holder.append(draw(values))
     elif how == "add":
-        holder[draw(st.sampled_from(names))] = draw(values)
+        holder[draw(names)] = draw(values)
     else:
-        holder[draw(st.sampled_from(names))] = holder.pop(key)
+        holder[draw(names)] = holder.pop(key)

@@ -15,7 +15,7 @@ from tests.schemas.validate import Validator
 from tests.test_trace import runs, steps, warnings
 
 VALIDATOR = Validator(trace_schema())
-NAMES = ["x", "kind", *(one.name for one in attrs.fields(StepRecord))]
+NAMES = st.sampled_from(["x", "kind", *(one.name for one in attrs.fields(StepRecord))])
 
 
 @settings(max_examples=150, deadline=None)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
-from cachedsl.checking.formats._short import clamped
 from cachedsl.checking.report import Format
 
-__all__ = ["NAMES", "clamped", "format_called"]
+__all__ = ["NAMES", "format_called"]
 
 NAMES = tuple(
     sorted(name.replace("_", "-") for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_"))

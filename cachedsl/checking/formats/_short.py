@@ -8,15 +8,8 @@ from pathlib import Path
 from cachedsl.text.finding import Finding
 from cachedsl.text.scalars import printable
 
-MAX_LINE = 2000
 LONGEST = 160
 """Characters of a message that is shown in the margin of a page."""
-
-
-def clamped(text: str) -> str:
-    """Return a line of which no terminal is steered, and which has an end."""
-    line = printable(text)
-    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 3]}..."
 
 
 def short_message(found: Finding) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cachedsl.checking.formats._short import clamped
 from cachedsl.checking.report import Format, Report
+from cachedsl.checking.statistics import as_lines
+from cachedsl.text.scalars import clamped
 
 
 def render(report: Report) -> Iterator[str]:
@@ -14,4 +15,4 @@ def render(report: Report) -> Iterator[str]:
         yield clamped(found.render())
 
 
-FORMAT = Format("concise", "one line a finding", render, for_people=True)
+FORMAT = Format("concise", "one line a finding", render, for_people=True, counts=as_lines)

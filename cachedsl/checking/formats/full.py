@@ -9,10 +9,11 @@ from itertools import islice
 import click
 from rich.cells import cell_len
 
-from cachedsl.checking.formats._short import clamped
 from cachedsl.checking.report import Format, Report
+from cachedsl.checking.statistics import as_lines
 from cachedsl.text.edit import apply_edits
 from cachedsl.text.finding import Finding, Fix, Span
+from cachedsl.text.scalars import clamped
 from cachedsl.text.tree import Document
 
 LINES = 6
@@ -136,4 +137,6 @@ def _same(one: str, other: str) -> int:
     return next((at for at, (x, y) in enumerate(together) if x != y), min(len(one), len(other)))
 
 
-FORMAT = Format("full", "with the lines, the related places and the fix", render, for_people=True, shows_fixes=True)
+FORMAT = Format(
+    "full", "with the lines, the related places and the fix", render, for_people=True, shows_fixes=True, counts=as_lines
+)

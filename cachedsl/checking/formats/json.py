@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from cachedsl import __version__
 from cachedsl.checking.formats._tree import VERSION, finding_tree
 from cachedsl.checking.report import Format, Report
+from cachedsl.checking.statistics import as_json
 
 SCHEMA = "https://cachedsl.dev/schemas/check.schema.json"
 
@@ -26,4 +27,4 @@ def render(report: Report) -> Iterator[str]:
     yield json.dumps(tree, indent=2, ensure_ascii=True)
 
 
-FORMAT = Format("json", "one JSON object", render)
+FORMAT = Format("json", "one JSON object", render, counts=as_json)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from cachedsl.checking.formats._tree import VERSION, finding_tree
 from cachedsl.checking.report import Format, Report
+from cachedsl.checking.statistics import as_json_lines
 
 
 def render(report: Report) -> Iterator[str]:
@@ -15,4 +16,4 @@ def render(report: Report) -> Iterator[str]:
         yield json.dumps({"version": VERSION, **finding_tree(report, found)}, ensure_ascii=True)
 
 
-FORMAT = Format("json-lines", "one JSON object a finding and line", render)
+FORMAT = Format("json-lines", "one JSON object a finding and line", render, counts=as_json_lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cachedsl.language.keys import POLICY_ID
 from cachedsl.rules.base import Check, Findings, PolicyFile, offer
 from cachedsl.text.finding import Edit, Rule
+from cachedsl.text.places import BOM
 
 RULE = Rule(
     "no-schema",
@@ -19,9 +20,6 @@ RULE = Rule(
     opt_in=True,
     fix="Adds the line at the top of the file; safe, because it is a comment.",
 )
-
-
-BOM = "\ufeff"
 
 
 def check(context: PolicyFile) -> Findings:

@@ -74,8 +74,9 @@ def check_fit(context: Fit) -> Findings:
 def _whole_run(meant: StackPolicy, steps: int) -> int | None:
     """Return the warmup where it is as long as a run of `steps`, and no mask cuts it short."""
     warmup = meant.warmup
-    whole = isinstance(warmup.steps, int) and warmup.steps >= steps and warmup.interval == 1 and meant.steps is None
-    return warmup.steps if whole and isinstance(warmup.steps, int) else None
+    if isinstance(warmup.steps, int) and warmup.steps >= steps and warmup.interval == 1 and meant.steps is None:
+        return warmup.steps
+    return None
 
 
 CHECKS = (Check(RULE, check), Check(RULE, check_fit, "fit"))
