@@ -7,13 +7,13 @@ from one that was read from JSON (`cachedsl.plan.codec`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
 from cachedsl.plan.model_shape import StackShape
 from cachedsl.plan.rules import Rules, SignalPlan
-from cachedsl.plan.views import view
 
 if TYPE_CHECKING:
     from cachedsl.explain.cost import Cost
@@ -167,7 +167,7 @@ class Plan:
 
     def to_json(self) -> str:
         """Return stable, indented JSON, which is meant to be committed. `from_json` gives an equal plan."""
-        return str(view("json")(self))
+        return str(_view("json")(self))
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -176,20 +176,20 @@ class Plan:
         Raises:
             PlanError: the text is no plan, or one of another version; it names the place.
         """
-        plan: Plan = view("read")(text)
+        plan: Plan = _view("read")(text)
         return plan
 
     def to_text(self) -> str:
         """Return a picture of units and steps, for a terminal."""
-        return str(view("text")(self))
+        return str(_view("text")(self))
 
     def to_mermaid(self) -> str:
         """Return the machine as a state diagram, in Mermaid's notation."""
-        return str(view("mermaid")(self))
+        return str(_view("mermaid")(self))
 
     def explain(self) -> str:
         """Return in words what the plan does."""
-        return str(view("words")(self))
+        return str(_view("words")(self))
 
     def memory(
         self,
@@ -210,7 +210,7 @@ class Plan:
         Raises:
             KeyError: a shape is missing; it says which.
         """
-        found: Memory = view("memory")(self, shapes, element_size=element_size, branches=branches)
+        found: Memory = _view("memory")(self, shapes, element_size=element_size, branches=branches)
         return found
 
     def cost(self) -> Cost:
@@ -219,9 +219,25 @@ class Plan:
         Raises:
             ValueError: the plan has no step count.
         """
-        found: Cost = view("cost")(self)
+        found: Cost = _view("cost")(self)
         return found
 
     def __str__(self) -> str:
         steps = "unknown steps" if self.num_inference_steps is None else f"{self.num_inference_steps} steps"
         return f"{self.policy_name} on {self.model}, {steps}: {'; '.join(map(str, self.stacks))}"
+
+
+VIEWS = {
+    "json": "cachedsl.plan.codec:to_json",
+    "read": "cachedsl.plan.codec:from_json",
+    "text": "cachedsl.explain.text:to_text",
+    "mermaid": "cachedsl.explain.mermaid:to_mermaid",
+    "words": "cachedsl.explain.words:explain",
+    "memory": "cachedsl.explain.memory:memory",
+    "cost": "cachedsl.explain.cost:cost",
+}
+"""What can be made of a plan, by name; looked up when asked for, because a plan knows none of it."""
+
+
+def _view(name: str) -> Any:
+    return resolve_name(VIEWS[name])
