@@ -131,6 +131,9 @@ def _side(name: str, stack: ExitStack) -> Side:
     except PolicyError as error:
         if any(found.code != NOT_FOUND.code for found in error.findings):
             raise click.UsageError(str(error)) from error
+        if find_revision(name, Path.cwd()) is not None:
+            said = f"`{printable(name)}` is a revision alone, which only OLD can be; to compare two of them,"
+            raise click.UsageError(f"{said} write a path at each, such as {printable(name)}:policies") from error
         raise click.UsageError(
             f"`{printable(name)}` is no file, no folder, no policy, and no revision of git, alone or as "
             f"REVISION:PATH; `cachedsl policies` lists the bundled policies; {why_none(Path.cwd())}"

@@ -339,6 +339,14 @@ def test_a_policy_that_is_gone_is_costed_on_the_models_of_the_table(repository: 
     assert "HEAD:policies/gone.yaml on flux.1-dev, 20 steps: removed" in run("diff", "HEAD", "policies").output
 
 
+def test_two_revisions_need_a_path_each(repository: Path) -> None:
+    told = run("diff", "HEAD", "HEAD")
+    assert told.exit_code == 2
+    assert "`HEAD` is a revision alone" in told.output
+    assert "such as HEAD:policies" in told.output
+    assert run("diff", "HEAD:policies", "HEAD:policies").exit_code == 0
+
+
 def test_a_revision_that_is_not_there(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert "`git log` lists the revisions" in run("diff", "HEAD~9", "policies").output
     told = run("diff", "HEAD:policies/nope.yaml", "policies/base.yaml")
