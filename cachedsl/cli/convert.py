@@ -91,6 +91,10 @@ def convert(
     notes: tuple[Finding, ...] = ()
     try:
         if target == OWN:
+            if source_engine is None and _is_policy(source):
+                names = ", ".join(one.name for one in engines() if one.write is not None)
+                hint = f"name the engine to write it for: --to, with one of {names}"
+                raise click.UsageError(f"{source} is a policy already; {hint}")
             _, text, failed = _read(*_text(source), source_engine, asked, name, partial)
         else:
             engine_called(target)
@@ -127,6 +131,19 @@ def _policy_of(source: str, engine: str | None, asked: Asked, name: str | None, 
         return (policy_called(source) if source != "-" else read_policy(io.BytesIO(data))), False
     policy, _, failed = _read(text, file, engine, asked, name, partial)
     return policy, failed
+
+
+def _is_policy(source: str) -> bool:
+    """Tell whether what is to be converted is a policy already: a file, a bundled one or notation."""
+    if source == "-" or (os.path.exists(source) and not os.path.isfile(source)):
+        return False  # it can be read only once
+    if os.path.isfile(source):
+        text, file = _text(source)
+        return classify(source_of(text.encode(), file)) == "policy" and not is_settings(text, file)
+    try:
+        return bool(policy_called(source))
+    except CachedslError:
+        return False
 
 
 def _read(

@@ -221,7 +221,7 @@ class Policy(StackPolicy):
         *("version", "name", "description", "extends", "compute", "warmup", "tail", "reuse", "predict", "features"),
         *("cfg", "steps", "refresh", "prune", "span", "stacks", "runtime"),
     )
-    name: str = key("policy", SLUG, "What reports call the policy.", shown="file stem")
+    name: str = key("policy", SLUG, "What reports call the policy.", shown="from the name of the file")
     description: str = key("", Text(), "What it is for, and where its settings are from.")
     cfg: Cfg = key(Cfg(), part_of(Cfg), Cfg.PART.words, shown="`auto`")
     span: Literal["stack", "joined"] = key(

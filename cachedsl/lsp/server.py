@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -238,10 +238,8 @@ def _answers(server: LanguageServer, service: Service) -> None:
         if found is None:
             return []
         tab, looked, positions = found
-        wanted: Callable[[lsp.CodeAction], bool] = lambda one: (  # noqa: E731
-            params.context.only is None or one.kind in params.context.only
-        )
-        return [one for one in actions(looked.findings, tab.text, tab.uri, positions, params.range) if wanted(one)]
+        made = actions(looked.findings, tab.text, tab.uri, positions, params.range)
+        return [one for one in made if _is_wanted(one, params.context.only)]
 
     @server.feature(lsp.TEXT_DOCUMENT_DOCUMENT_SYMBOL)
     def on_symbols(params: lsp.DocumentSymbolParams) -> list[lsp.DocumentSymbol]:
@@ -254,6 +252,12 @@ def _answers(server: LanguageServer, service: Service) -> None:
 def _is_ours(tab: _Tab) -> bool:
     """Tell whether a text without a key yet is offered some: it is empty so far."""
     return not tab.text.strip() or len(tab.text.split()) == 1
+
+
+def _is_wanted(action: lsp.CodeAction, only: Sequence[lsp.CodeActionKind | str] | None) -> bool:
+    """Tell whether an editor asked for a kind of action; `source` is every kind below it, such as `source.fixAll`."""
+    kind = str.__str__(action.kind or "") + "."  # an enum's own text, and any other kind that an editor knows
+    return only is None or any(not one or kind.startswith(str.__str__(one) + ".") for one in only)
 
 
 def _symbols(node: Node, positions: Positions) -> list[lsp.DocumentSymbol]:

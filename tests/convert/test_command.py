@@ -85,6 +85,15 @@ def test_whose_settings_they_are_is_told_by_the_content_whatever_is_written(tmp_
     assert "error[not-text]" in bytes_of_latin_1.stderr
 
 
+def test_what_is_a_policy_already_needs_an_engine_to_write_it_for(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("version: 1\ncompute: F4B0\n")
+    for source in (str(tmp_path / "mine.yaml"), "f8b0", "F4B0_R0.1"):
+        refused = run(source)
+        assert refused.exit_code == 2
+        assert f"{source} is a policy already; name the engine to write it for: --to, with one of " in refused.stderr
+    assert "nowhere cannot be read" in run("nowhere").stderr
+
+
 def test_what_the_target_lacks_is_said_of_the_file_that_was_named(tmp_path: Path) -> None:
     source = tmp_path / "cache.yaml"
     source.write_text("cache_config: {Fn_compute_blocks: 1, enable_taylorseer: true}\n")

@@ -127,9 +127,10 @@ class Editor:
         found = await self.client.text_document_completion_async(params)
         return {} if found is None else {one.label: one for one in found.items}
 
-    async def actions(self, name: str, found: lsp.Range) -> list[lsp.CodeAction]:
+    async def actions(self, name: str, found: lsp.Range, only: str | None = None) -> list[lsp.CodeAction]:
         document = lsp.TextDocumentIdentifier(self.uri(name))
-        params = lsp.CodeActionParams(document, found, lsp.CodeActionContext([]))
+        kinds: list[lsp.CodeActionKind | str] | None = None if only is None else [only]
+        params = lsp.CodeActionParams(document, found, lsp.CodeActionContext([], only=kinds))
         return await self.client.text_document_code_action_async(params)
 
     async def stop(self) -> int:
@@ -249,6 +250,10 @@ def test_fixes_are_code_actions_that_mend_the_text(tmp_path: Path) -> None:
         assert whole.edit is not None
         assert whole.edit.changes is not None
         assert edited(text, list(whole.edit.changes[editor.uri("p.yaml")])) == mended
+        for asked in ("source.fixAll", "source"):
+            assert [one.kind for one in await editor.actions("p.yaml", wrong.range, asked)] == ["source.fixAll"], asked
+        for asked in ("refactor", "source.fix", "quickfix.other"):
+            assert not await editor.actions("p.yaml", wrong.range, asked), asked
         elsewhere = await editor.actions("p.yaml", lsp.Range(lsp.Position(0, 0), lsp.Position(0, 1)))
         assert not [one for one in elsewhere if one.kind == lsp.CodeActionKind.QuickFix]
         editor.type("p.yaml", mended, 2)
